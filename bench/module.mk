@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Programs of the benchmarks; bench/run starts them and prints the table.
+bench_PROGRAMS := \
+	api \
+	publish \
+	raw \
+	skeleton \
+	yard_bus \
+	yard_hash \
+	yard_socket \
+	yard_uring
+
+BENCH_PROGRAMS := $(bench_PROGRAMS:%=$(B)/bench/%)
+BENCH_ARCHIVES := $(B)/libproto.a $(B)/libcodec.a $(B)/libcommon.a
+
+$(B)/obj/bench/api.o: CPPFLAGS += -Ilibclient
+$(B)/bench/api: BENCH_CLIENT := $(B)/libpeerdist-client.a
+$(B)/bench/api: $(B)/libpeerdist-client.a
+
+$(BENCH_PROGRAMS): $(B)/bench/%: $(B)/obj/bench/%.o $(B)/obj/bench/frames.o \
+		$(BENCH_ARCHIVES)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(BENCH_CLIENT) \
+		-Wl,--start-group $(BENCH_ARCHIVES) -Wl,--end-group \
+		-Wl,--as-needed $(PROTOBUF_LIBS) $(CRYPTO_LIBS) \
+		$(EVENT_LIBS) $(SYSTEMD_LIBS) -lpthread
+
+.PHONY: bench bench-build bench-deps
+bench: deps bench-deps
+	$(submake) bench-build
+	$(Q)bench/run --build $(B) --only "$(ONLY)"
+bench-build: build $(BENCH_PROGRAMS)
+bench-deps:
+	$(Q)bench/deps

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Keys and names of MS-PCCRC 2.2, each with the hash of the content information
+ * that it goes into:
+ *   Ks = H(server secret key)
+ *   Kp = HMAC(Ks, HoD)
+ *   id = HMAC(Kp, HoD || C2)
+ * With version 2 the full SHA-512 and HMAC-SHA-512 are cut to 32 bytes, after
+ * each step.
+ */
+#include <string.h>
+
+#include "codec/pccrc_priv.h"
+#include "common/err.h"
+#include "common/macros.h"
+
+/* "MS_P2P_CACHING" and its NUL in UTF-16LE.  The published text says ASCII;
+ * what Windows does is this. */
+static const uint8_t c2[] = {'M', 0, 'S', 0, '_', 0, 'P', 0, '2', 0, 'P', 0,
+	'_', 0, 'C', 0, 'A', 0, 'C', 0, 'H', 0, 'I', 0, 'N', 0, 'G', 0, 0, 0};
+
+#define ID_GROUP 64
+
+int
+pccrc_server_secret(struct bulk *bulk, enum bulk_hash hash, const uint8_t *key,
+	size_t key_len, uint8_t *ret_ks)
+{
+	struct bulk_hash_job job = {key, key_len, ret_ks};
+
+	return err_pass(bulk_hash(bulk, hash, &job, 1));
+}
+
+int
+pccrc_segment_secret(struct bulk *bulk, enum bulk_hash hash, const uint8_t *ks,
+	const uint8_t *hod, uint8_t *ret_kp)
+{
+	size_t size = bulk_digest_size(hash);
+
+	return err_pass(
+		bulk_hmac(bulk, hash, ks, size, hod, size, NULL, 0, ret_kp));
+}
+
+static struct bulk_hmac_job
+id_job(enum bulk_hash hash, const uint8_t *kp, const uint8_t *hod,
+	uint8_t *ret_id)
+{
+	size_t size = bulk_digest_size(hash);
+
+	return (struct bulk_hmac_job){
+		.key = kp,
+		.key_len = size,
+		.a = hod,
+		.a_len = size,
+		.b = c2,
+		.b_len = sizeof(c2),
+		.digest = ret_id,
+	};
+}
+
+int
+pccrc_segment_id(struct bulk *bulk, enum bulk_hash hash, const uint8_t *kp,
+	const uint8_t *hod, uint8_t *ret_id)
+{
+	struct bulk_hmac_job job = id_job(hash, kp, hod, ret_id);
+
+	return err_pass(bulk_hmac_many(bulk, hash, &job, 1));
+}
+
+int
+pccrc_segment_ids(struct bulk *bulk, const struct pccrc_info *info,
+	size_t first, size_t n, uint8_t *ret_ids)
+{
+	struct bulk_hmac_job jobs[ID_GROUP];
+	int r = 0;
+
+	while (n > 0 && r == 0) {
+		size_t group = MIN_OF(n, (size_t)ID_GROUP);
+
+		for (size_t i = 0; i < group; i++) {
+			jobs[i] =
+				id_job(info->hash, info->segments[first + i].kp,
+					info->segments[first + i].hod, ret_ids);
+			ret_ids += info->hash_size;
+		}
+		r = bulk_hmac_many(bulk, info->hash, jobs, group);
+		first += group;
+		n -= group;
+	}
+	return err_pass(r);
+}
+
+int
+pccrc_claim(struct bulk *bulk, const uint8_t *kp, uint32_t hash_size,
+	uint32_t block, const uint8_t *block_hash, uint8_t *ret_claim)
+{
+	uint8_t index[4], digest[BULK_DIGEST_MAX];
+	int r;
+
+	pccrc_put_le(index, block, sizeof(index));
+	r = bulk_hmac(bulk, BULK_SHA256, kp, hash_size, index, sizeof(index),
+		block_hash, hash_size, digest);
+	if (r != 0)
+		return err_pass(r);
+	memcpy(ret_claim, digest, PCCRC_CLAIM_SIZE);
+	return 0;
+}

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: BSD-2-Clause
+common_SRC := \
+	common/buf.c \
+	common/clock.c \
+	common/err.c \
+	common/fdutil.c \
+	common/hex.c \
+	common/parse.c \
+	common/secmem.c \
+	common/work.c

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One request to the daemon, its answer as checked JSON. */
+#ifndef CTL_ASK_H
+#define CTL_ASK_H
+
+#include <jansson.h>
+
+#include "ctl/cmd.h"
+#include "proto/ipc_msg.h"
+
+/* Connects, asks, and gives the document ("v": 1); json_decref() it.  Anything
+ * but CTL_OK has been told to the user. */
+enum ctl_exit ask(
+	enum ipc_type, const Pd__AdminRequest *, json_t **ret_document);
+
+#endif

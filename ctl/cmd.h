@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a command of peerdistctl is, and what all of them share. */
+#ifndef CTL_CMD_H
+#define CTL_CMD_H
+
+#include <stdbool.h>
+
+enum ctl_exit {
+	CTL_OK,
+	CTL_FAILED,
+	CTL_USAGE,
+	CTL_UNAVAILABLE,
+	CTL_PERMISSION,
+	CTL_LOCKED,
+	CTL_NOT_FOUND,
+	CTL_PROBLEMS, /* a check found some */
+};
+
+struct cmd {
+	const char *name;
+	const char *args; /* for the usage line */
+	const char *help; /* one line, then details */
+	/* argv[0] is the command; options are its own business. */
+	enum ctl_exit (*run)(const struct cmd *, int argc, char **argv);
+};
+
+/* Global options. */
+extern const char *arg_socket;
+extern bool arg_json, arg_quiet, arg_yes;
+extern int arg_timeout_ms;
+
+extern const struct cmd cmd_status;
+extern const struct cmd cmd_sessions;
+extern const struct cmd cmd_operations;
+extern const struct cmd cmd_cancel;
+extern const struct cmd cmd_ci;
+extern const struct cmd cmd_config;
+extern const struct cmd cmd_reload;
+
+/* "Usage: ..." to stderr with the problem before it. */
+enum ctl_exit cmd_usage(const struct cmd *, const char *problem);
+/* Handles the options of a command: --help (prints and exits 0) and those of
+ * the caller.  The next option's value or -1; '?' has been complained about.
+ */
+struct option;
+int cmd_getopt(const struct cmd *, int argc, char **argv, const char *shorts,
+	const struct option *longs);
+/* For commands without options and arguments. */
+enum ctl_exit cmd_no_arguments(const struct cmd *, int argc, char **argv);
+
+#endif

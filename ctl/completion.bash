@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# bash completion for peerdistctl
+
+# Where the command stands in COMP_WORDS, or nothing.
+_peerdistctl_command()
+{
+	local i
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		--socket | --color | --timeout) ((i++)) ;;
+		-*) ;;
+		*)
+			echo "$i"
+			return
+			;;
+		esac
+	done
+}
+
+_peerdistctl_words()
+{
+	mapfile -t COMPREPLY < <(compgen -W "$1" -- "${COMP_WORDS[COMP_CWORD]}")
+}
+
+_peerdistctl_files()
+{
+	compopt -o filenames 2>/dev/null
+	mapfile -t COMPREPLY < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")
+}
+
+_peerdistctl_ci()
+{
+	local verb=$1
+	case ${COMP_WORDS[COMP_CWORD - 1]} in
+	--version) _peerdistctl_words "1 2" ;;
+	--secret-file | -o) _peerdistctl_files ;;
+	ci) _peerdistctl_words "make show --help" ;;
+	*)
+		if [[ $verb == make && ${COMP_WORDS[COMP_CWORD]} == -* ]]; then
+			_peerdistctl_words "--version --secret-file -o --help"
+		else
+			_peerdistctl_files
+		fi
+		;;
+	esac
+}
+
+_peerdistctl_config()
+{
+	case $1 in
+	show) _peerdistctl_words "--origin --help" ;;
+	check) _peerdistctl_files ;;
+	*) _peerdistctl_words "show check --help" ;;
+	esac
+}
+
+_peerdistctl()
+{
+	local at verb=
+	COMPREPLY=()
+	at=$(_peerdistctl_command)
+	if [[ -z $at ]]; then
+		case ${COMP_WORDS[COMP_CWORD - 1]} in
+		--socket) _peerdistctl_files ;;
+		--color) _peerdistctl_words "auto always never" ;;
+		--timeout) ;;
+		*) _peerdistctl_words "--socket --json -q --color --yes
+			--timeout --version --help status sessions operations
+			cancel ci config reload" ;;
+		esac
+		return
+	fi
+	((at + 1 < COMP_CWORD)) && verb=${COMP_WORDS[at + 1]}
+	case ${COMP_WORDS[at]} in
+	status) _peerdistctl_words "--all --help" ;;
+	operations) _peerdistctl_words "--uid --help" ;;
+	ci) _peerdistctl_ci "$verb" ;;
+	config) _peerdistctl_config "$verb" ;;
+	*) _peerdistctl_words "--help" ;;
+	esac
+}
+
+complete -F _peerdistctl peerdistctl

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: BSD-2-Clause
+ctl_SRC := \
+	ctl/ask.c \
+	ctl/cmd_ci.c \
+	ctl/cmd_config.c \
+	ctl/cmd_ops.c \
+	ctl/cmd_status.c \
+	ctl/main.c \
+	ctl/out_json.c \
+	ctl/out_text.c
+
+PROGRAMS += $(B)/peerdistctl
+CTL_ARCHIVES := $(B)/libproto.a $(B)/libcodec.a $(B)/libcommon.a
+
+$(B)/peerdistctl: $(ctl_SRC:%.c=$(B)/obj/%.o) $(CTL_ARCHIVES)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PROTOBUF_LIBS) $(JANSSON_LIBS) \
+		$(CRYPTO_LIBS) -lpthread
+
+INSTALL_TARGETS += install-completion
+
+.PHONY: install-completion
+install-completion:
+	$(Q)install -d $(DESTDIR)$(bashcompdir)
+	$(Q)install -m 644 ctl/completion.bash \
+		$(DESTDIR)$(bashcompdir)/peerdistctl

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What peerdistctl asks.  Answers are JSON documents in ADMIN_TEXT frames; a
+ * long one is cut into several.  doc/ipc.md lists their members.
+ *
+ * A user sees and cancels what is his own; administrators see everything, or
+ * what belongs to the user they name.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/macros.h"
+#include "common/parse.h"
+#include "daemon/api/dispatch.h"
+#include "daemon/api/status_map.h"
+
+#define DOCUMENT_MAX   (16u << 20)
+#define TEXT_MAX       (48u * 1024u)
+#define OPERATIONS_MAX 10000u
+
+struct document {
+	struct buf text;
+	struct json json;
+};
+
+static void
+document_begin(struct document *d)
+{
+	buf_init(&d->text, DOCUMENT_MAX);
+	json_out_init(&d->json, &d->text);
+	json_out_object(&d->json, NULL);
+	json_out_u64(&d->json, "v", 1);
+}
+
+static void
+document_send(
+	struct client *c, uint64_t id, const struct document *d, uint32_t code)
+{
+	char part[TEXT_MAX + 1];
+	Pd__AdminText body = PD__ADMIN_TEXT__INIT;
+	size_t done = 0, n;
+
+	body.code = code;
+	body.json = part;
+	do {
+		n = MIN_OF(d->text.len - done, TEXT_MAX);
+		memcpy(part, d->text.data + done, n);
+		part[n] = '\0';
+		done += n;
+		body.more = done < d->text.len;
+		client_send(c, IPC_ADMIN_TEXT, id, &body.base);
+	} while (body.more && c->state != CLIENT_GONE);
+}
+
+/* Closes the document, sends it, frees it. */
+static enum core_result
+document_end(struct document *d, struct client *c, const struct ipc_msg *m,
+	uint32_t code)
+{
+	json_out_end_object(&d->json);
+	if (buf_error(&d->text) != 0)
+		client_reply(c, m->header.id, ERROR_NOT_ENOUGH_MEMORY);
+	else
+		document_send(c, m->header.id, d, code);
+	buf_done(&d->text);
+	return CORE_OK;
+}
+
+/* Whose things the request is about. */
+struct view {
+	bool everybody;
+	uint32_t uid;
+};
+
+/* false: not his business. */
+static bool
+view_of(const struct client *c, const Pd__AdminRequest *b,
+	struct view *ret_view)
+{
+	bool admin = (client_roles(c) & ROLE_ADMIN) != 0;
+
+	ret_view->everybody = admin && !b->has_uid;
+	ret_view->uid = b->has_uid ? b->uid : c->identity.uid;
+	return admin || ret_view->uid == c->identity.uid;
+}
+
+static bool
+in_view(const struct view *v, const struct session *s)
+{
+	return v->everybody || session_identity(s)->uid == v->uid;
+}
+
+/* Status. */
+
+static void
+put_counters(struct json *j, const struct client_set *set)
+{
+	const struct service_counters *sc = service_counters(set->service);
+	const struct client_counters *cc = &set->counters;
+
+	json_out_object(j, "counters");
+#define X(name) json_out_u64(j, #name, sc->name);
+	SERVICE_COUNTERS(X)
+#undef X
+	json_out_u64(j, "clients_accepted", cc->accepted);
+	json_out_u64(j, "clients_over_quota", cc->over_quota);
+	json_out_u64(j, "clients_broken", cc->broken);
+	json_out_u64(j, "clients_timed_out", cc->timed_out);
+	json_out_u64(j, "frames", cc->frames);
+	json_out_end_object(j);
+}
+
+static void
+put_quotas(struct json *j, const struct client *c)
+{
+	static const char *const names[_QUOTA_MAX] = {
+		[QUOTA_SESSIONS] = "sessions",
+		[QUOTA_CONTENTS] = "contents",
+		[QUOTA_OPERATIONS] = "operations",
+		[QUOTA_BUFFER_BYTES] = "buffer_bytes",
+		[QUOTA_CONNECTIONS] = "connections",
+	};
+	struct quota_table *table = service_quota(c->set->service);
+
+	json_out_array(j, "quotas");
+	for (unsigned k = 0; k < _QUOTA_MAX; k++) {
+		json_out_object(j, NULL);
+		json_out_text(j, "name", names[k]);
+		json_out_u64(j, "used", quota_used(c->user, k));
+		json_out_u64(j, "limit", quota_get_limits(table)->max[k]);
+		json_out_u64(j, "refused", quota_refused(table, k));
+		json_out_end_object(j);
+	}
+	json_out_end_array(j);
+}
+
+static void
+put_store(struct json *j, struct service *svc)
+{
+	struct block_store *store = service_store(svc);
+	struct store_stats st = {0};
+
+	store->ops->stats(store, &st);
+	json_out_object(j, "store");
+	json_out_u64(j, "blocks", st.blocks);
+	json_out_u64(j, "bytes", st.bytes);
+	json_out_u64(j, "max_bytes", st.max_bytes);
+	json_out_u64(j, "evicted", st.evicted);
+	json_out_u64(j, "rotten", st.rotten);
+	json_out_end_object(j);
+}
+
+static void
+put_peer(const struct peer_view *p, void *ctx)
+{
+	struct json *j = ctx;
+	char text[PARSE_ADDR_TEXT];
+
+	parse_addr_format(text, &p->addr);
+	json_out_object(j, NULL);
+	json_out_text(j, "address", text);
+	json_out_u64(j, "strikes", p->strikes);
+	json_out_u64(j, "quarantine_ms", p->quarantine_ms);
+	json_out_u64(j, "blocks", p->blocks);
+	json_out_u64(j, "bytes", p->bytes);
+	json_out_u64(j, "empty", p->empty);
+	json_out_u64(j, "timeouts", p->timeouts);
+	json_out_u64(j, "bad", p->bad);
+	json_out_end_object(j);
+}
+
+static const char *
+mode_name(enum service_mode mode)
+{
+	static const char *const names[_MODE_MAX] = {
+		[MODE_LOCAL] = "local",
+		[MODE_DISTRIBUTED] = "distributed",
+		[MODE_HOSTED_CLIENT] = "hosted-client",
+		[MODE_HOSTED_SERVER] = "hosted-server",
+		[MODE_HYBRID] = "hybrid",
+	};
+
+	return mode < _MODE_MAX ? names[mode] : "?";
+}
+
+static const char *
+status_name(enum service_status status)
+{
+	static const char *const names[] = {
+		[SERVICE_DISABLED] = "disabled",
+		[SERVICE_UNAVAILABLE] = "unavailable",
+		[SERVICE_AVAILABLE] = "available",
+	};
+
+	return status < ARRAY_LEN(names) ? names[status] : "?";
+}
+
+static void
+put_service(struct json *j, struct service *svc)
+{
+	uint32_t min, max;
+
+	service_content_versions(svc, &min, &max);
+	json_out_text(j, "version", PEERDIST_VERSION_STRING);
+	json_out_text(j, "mode", mode_name(service_settings(svc)->policy.mode));
+	json_out_text(j, "status", status_name(service_status(svc)));
+	json_out_u64(j, "epoch", service_epoch(svc));
+	json_out_u64(j, "min_content_version", min);
+	json_out_u64(j, "max_content_version", max);
+}
+
+enum core_result
+api_admin_status(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
+{
+	const struct api_hooks *hooks = &c->set->hooks;
+	struct document d;
+	struct json *j = &d.json;
+
+	document_begin(&d);
+	put_service(j, c->set->service);
+	if (hooks->status != NULL)
+		hooks->status(hooks->ctx, j);
+	json_out_u64(j, "clients", c->set->n_clients);
+	put_store(j, c->set->service);
+	put_quotas(j, c);
+	json_out_array(j, "peers");
+	service_each_peer(c->set->service, put_peer, j);
+	json_out_end_array(j);
+	put_counters(j, c->set);
+	return document_end(&d, c, m, ERROR_SUCCESS);
+}
+
+/* Sessions and operations. */
+
+static void
+put_session(struct json *j, const struct client *c, uint64_t now_ms)
+{
+	const struct identity *who = session_identity(c->session);
+
+	json_out_object(j, NULL);
+	json_out_u64(j, "session", session_number(c->session));
+	json_out_u64(j, "pid", (uint64_t)who->pid);
+	json_out_u64(j, "uid", who->uid);
+	json_out_text(j, "program", c->name);
+	json_out_u64(j, "handles", session_handles(c->session));
+	json_out_u64(j, "operations", session_owner(c->session)->n_ops);
+	json_out_u64(j, "age_ms",
+		now_ms - MIN_OF(now_ms, session_started_ms(c->session)));
+	json_out_end_object(j);
+}
+
+enum core_result
+api_admin_sessions(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
+{
+	struct document d;
+	struct view view;
+	struct client *other;
+	uint64_t now_ms = clock_now_us() / US_PER_MS;
+
+	if (!view_of(c, m->u.admin_request, &view)) {
+		client_reply(c, m->header.id, ERROR_ACCESS_DENIED);
+		return CORE_OK;
+	}
+	document_begin(&d);
+	json_out_array(&d.json, "sessions");
+	TAILQ_FOREACH (other, &c->set->clients, link)
+		if (other->session != NULL && in_view(&view, other->session))
+			put_session(&d.json, other, now_ms);
+	json_out_end_array(&d.json);
+	return document_end(&d, c, m, ERROR_SUCCESS);
+}
+
+struct op_walk {
+	struct json *json;
+	struct session *session;
+	uint64_t n;
+};
+
+static void
+put_op(const struct session_op_view *op, void *ctx)
+{
+	struct op_walk *w = ctx;
+	uint64_t number = session_number(w->session);
+	char id[48];
+
+	if (w->n++ >= OPERATIONS_MAX)
+		return;
+	snprintf(id, sizeof(id), "%" PRIu64 ":%" PRIx64, number, op->id);
+	json_out_object(w->json, NULL);
+	json_out_text(w->json, "id", id);
+	json_out_u64(w->json, "session", number);
+	json_out_u64(w->json, "uid", session_identity(w->session)->uid);
+	json_out_text(w->json, "kind", op_kind_name(op->kind));
+	json_out_hex(w->json, "handle", op->handle);
+	json_out_u64(w->json, "age_ms", op->age_ms);
+	json_out_end_object(w->json);
+}
+
+enum core_result
+api_admin_operations(
+	struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
+{
+	struct document d;
+	struct op_walk walk = {.json = &d.json};
+	struct view view;
+	struct client *other;
+
+	if (!view_of(c, m->u.admin_request, &view)) {
+		client_reply(c, m->header.id, ERROR_ACCESS_DENIED);
+		return CORE_OK;
+	}
+	document_begin(&d);
+	json_out_array(&d.json, "operations");
+	TAILQ_FOREACH (other, &c->set->clients, link) {
+		walk.session = other->session;
+		if (walk.session != NULL && in_view(&view, walk.session))
+			session_each_op(walk.session, put_op, &walk);
+	}
+	json_out_end_array(&d.json);
+	json_out_u64(&d.json, "total", walk.n);
+	json_out_bool(&d.json, "truncated", walk.n > OPERATIONS_MAX);
+	return document_end(&d, c, m, ERROR_SUCCESS);
+}
+
+/* Another user's session answers as one that does not exist. */
+enum core_result
+api_admin_cancel(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
+{
+	const Pd__AdminRequest *b = m->u.admin_request;
+	struct session *s = service_find_session(c->set->service, b->session);
+	enum core_result r = CORE_E_OPERATION_NOT_FOUND;
+
+	if (s != NULL &&
+		((client_roles(c) & ROLE_ADMIN) != 0 ||
+			session_identity(s)->uid == c->identity.uid))
+		r = session_admin_cancel(s, b->operation);
+	client_reply(c, m->header.id, status_map_core(r));
+	return CORE_OK;
+}
+
+/* Settings. */
+
+enum core_result
+api_admin_config(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
+{
+	const struct api_hooks *hooks = &c->set->hooks;
+	struct document d;
+
+	document_begin(&d);
+	if (hooks->config != NULL)
+		hooks->config(hooks->ctx, &d.json);
+	return document_end(&d, c, m, ERROR_SUCCESS);
+}
+
+enum core_result
+api_admin_reload(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
+{
+	const struct api_hooks *hooks = &c->set->hooks;
+	uint32_t code = ERROR_NOT_SUPPORTED;
+	struct document d;
+
+	document_begin(&d);
+	if (hooks->reload != NULL)
+		code = hooks->reload(hooks->ctx, &d.json);
+	return document_end(&d, c, m, code);
+}

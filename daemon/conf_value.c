@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Each type has one function that turns text into its field, or says why not.
+ * The field is written only when the whole text is good, so that a bad value
+ * keeps what was there before.
+ *
+ * Groups are the exception: a list that names an unknown group is still in
+ * force without it.  Keeping the former value could let in everybody where the
+ * administrator meant a few.
+ */
+#include "daemon/conf_value.h"
+
+#include <grp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "common/err.h"
+#include "common/macros.h"
+
+/* Far above any real group entry; a name service may hand out more. */
+#define GROUP_BUFFER_MAX (1024u * 1024u)
+
+static void *
+field_of(struct conf *c, const struct conf_row *row)
+{
+	return (char *)c + row->offset;
+}
+
+static int
+bad(const char **ret_why, const char *why)
+{
+	*ret_why = why;
+	return CONF_VALUE_E_BAD;
+}
+
+static int
+set_bool(void *field, const struct conf_row *row, const char *text,
+	const char **ret_why)
+{
+	bool v;
+
+	if (parse_bool(text, &v) != 0)
+		return bad(ret_why, "must be yes or no");
+	*(bool *)field = v;
+	return 0;
+}
+
+static int
+set_choice(void *field, const struct conf_row *row, const char *text,
+	const char **ret_why)
+{
+	for (unsigned i = 0; row->choices[i] != NULL; i++) {
+		if (strcmp(row->choices[i], text) != 0)
+			continue;
+		if (i >= row->n_choices)
+			return bad(ret_why, "is not in this release");
+		*(unsigned *)field = i;
+		return 0;
+	}
+	return bad(ret_why, "is none of the words that are allowed");
+}
+
+static int
+set_number(void *field, const struct conf_row *row, const char *text,
+	const char **ret_why)
+{
+	uint64_t v = 0;
+	int r;
+
+	if (row->choices != NULL && strcmp(row->choices[0], text) == 0) {
+		*(uint64_t *)field = 0;
+		return 0;
+	}
+	r = parse_u64(text, row->min, row->max, &v);
+	if (r == -ERANGE)
+		return bad(ret_why, "is out of range");
+	if (r != 0)
+		return bad(ret_why, "is not a number");
+	*(uint64_t *)field = v;
+	return 0;
+}
+
+static int
+set_size(void *field, const struct conf_row *row, const char *text,
+	const char **ret_why)
+{
+	uint64_t v;
+
+	if (parse_size(text, &v) != 0)
+		return bad(ret_why, "is not a size such as 64K, 256M or 2G");
+	if (v < row->min || v > row->max)
+		return bad(ret_why, "is out of range");
+	*(uint64_t *)field = v;
+	return 0;
+}
+
+static int
+set_size_part(void *field, const struct conf_row *row, const char *text,
+	const char **ret_why)
+{
+	struct conf_size *size = field;
+	size_t len = strlen(text);
+	uint64_t v;
+
+	if (len > 1 && len < 6 && text[len - 1] == '%') {
+		char digits[8] = "";
+
+		memcpy(digits, text, len - 1);
+		if (parse_u64(digits, 1, 100, &v) != 0)
+			return bad(ret_why, "must be 1% to 100%");
+		*size = (struct conf_size){0, (unsigned)v};
+		return 0;
+	}
+	if (parse_size(text, &v) != 0)
+		return bad(ret_why, "is neither a size nor a percentage");
+	if (v < row->min || v > row->max)
+		return bad(ret_why, "is out of range");
+	*size = (struct conf_size){v, 0};
+	return 0;
+}
+
+static int
+set_time(void *field, const struct conf_row *row, const char *text,
+	const char **ret_why)
+{
+	uint64_t v;
+
+	if (parse_duration_us(text, &v) != 0)
+		return bad(ret_why, "is not a time such as 300ms, 2s or 12h");
+	if (v < row->min || v > row->max)
+		return bad(ret_why, "is out of range");
+	*(uint64_t *)field = v;
+	return 0;
+}
+
+static int
+set_path(void *field, const struct conf_row *row, const char *text,
+	const char **ret_why)
+{
+	size_t len = strlen(text);
+	char *path = field;
+
+	if (text[0] != '/')
+		return bad(ret_why, "must be an absolute path");
+	if (strcmp(row->name, "Socket") == 0 &&
+		len >= sizeof(((struct sockaddr_un *)0)->sun_path) - 8)
+		return bad(ret_why, "is too long for a socket");
+	memcpy(path, text, len + 1);
+	return 0;
+}
+
+/* 0, -ENOENT, -ENOMEM, or the name service's failure. */
+static int
+group_lookup(const char *name, uint32_t *ret_gid)
+{
+	for (size_t size = 4096; size <= GROUP_BUFFER_MAX; size *= 4) {
+		AUTO_FREE char *buffer = malloc(size);
+		struct group group, *found = NULL;
+		int r;
+
+		if (buffer == NULL)
+			return err_new(-ENOMEM);
+		r = getgrnam_r(name, &group, buffer, size, &found);
+		if (r == ERANGE)
+			continue;
+		if (found == NULL)
+			return r != 0 ? err_new(-r) : err_new(-ENOENT);
+		*ret_gid = group.gr_gid;
+		return 0;
+	}
+	return err_new(-ERANGE);
+}
+
+static int
+group_add(struct conf_groups *groups, const char *name, const char **ret_why)
+{
+	uint32_t gid;
+	uint64_t number;
+
+	if (groups->n == CONF_GROUPS_MAX) {
+		*ret_why = "has too many groups";
+		return CONF_VALUE_E_PART;
+	}
+	/* A name of digits only would be taken for a number by all tools. */
+	if (parse_u64(name, 0, UINT32_MAX - 1, &number) == 0)
+		gid = (uint32_t)number;
+	else if (group_lookup(name, &gid) != 0) {
+		*ret_why = "names a group that does not exist; it is left out";
+		return CONF_VALUE_E_PART;
+	}
+	groups->gids[groups->n++] = gid;
+	return 0;
+}
+
+static int
+set_group(void *field, const struct conf_row *row, const char *text,
+	const char **ret_why)
+{
+	struct conf_groups *groups = field;
+
+	groups->n = 0;
+	groups->all = false;
+	return text[0] != '\0' ? group_add(groups, text, ret_why) : 0;
+}
+
+static int
+add_group(void *field, const char *element, const char **ret_why)
+{
+	struct conf_groups *groups = field;
+
+	if (strcmp(element, "all") != 0)
+		return group_add(groups, element, ret_why);
+	groups->all = true;
+	return 0;
+}
+
+static int
+add_peer(void *field, const char *element, const char **ret_why)
+{
+	struct conf_peers *peers = field;
+
+	if (peers->n == CONF_PEERS_MAX)
+		return bad(ret_why, "has too many peers");
+	if (parse_addr_port(element, &peers->addrs[peers->n]) != 0)
+		return bad(ret_why,
+			"is not a list of ADDRESS:PORT or [ADDRESS]:PORT; "
+			"names are not allowed, and what is wrong is left out");
+	peers->n++;
+	return 0;
+}
+
+static void
+list_clear(struct conf *c, const struct conf_row *row)
+{
+	if (row->type == CONF_PEERS) {
+		((struct conf_peers *)field_of(c, row))->n = 0;
+		return;
+	}
+	((struct conf_groups *)field_of(c, row))->n = 0;
+	((struct conf_groups *)field_of(c, row))->all = false;
+}
+
+/* Adds what is good to the field, and the text of it to the buffer. */
+static int
+list_add(struct conf *c, const struct conf_row *row, char *elements,
+	struct buf *text, const char **ret_why)
+{
+	char *rest = NULL;
+	int result = 0;
+
+	for (char *e = strtok_r(elements, ", \t", &rest); e != NULL;
+		e = strtok_r(NULL, ", \t", &rest)) {
+		int r = row->type == CONF_PEERS
+			? add_peer(field_of(c, row), e, ret_why)
+			: add_group(field_of(c, row), e, ret_why);
+
+		if (r != 0)
+			result = CONF_VALUE_E_PART;
+		if (r == CONF_VALUE_E_BAD)
+			continue;
+		buf_printf(text, "%s%s", text->len > 0 ? " " : "", e);
+	}
+	return result;
+}
+
+static int
+set_list(struct conf *c, const struct conf_row *row, const char *value,
+	bool append, const char **ret_why)
+{
+	struct conf_value *v = &c->values[row - conf_table];
+	AUTO_FREE char *elements = strdup(value);
+	struct buf text;
+	size_t len;
+	int r;
+
+	if (elements == NULL)
+		return err_new(-ENOMEM);
+	buf_init(&text, 65536);
+	if (append && value[0] != '\0')
+		buf_printf(&text, "%s", v->text);
+	else
+		list_clear(c, row);
+	r = list_add(c, row, elements, &text, ret_why);
+	buf_u8(&text, 0);
+	if (buf_error(&text) != 0) {
+		buf_done(&text);
+		return err_new(-ENOMEM);
+	}
+	free(v->text);
+	v->text = (char *)buf_take(&text, &len);
+	return r;
+}
+
+static int
+set_scalar(void *field, const struct conf_row *row, const char *text,
+	const char **ret_why)
+{
+	static int (*const setters[])(void *, const struct conf_row *,
+		const char *, const char **) = {
+		[CONF_BOOL] = set_bool,
+		[CONF_CHOICE] = set_choice,
+		[CONF_NUMBER] = set_number,
+		[CONF_SIZE] = set_size,
+		[CONF_SIZE_PART] = set_size_part,
+		[CONF_TIME] = set_time,
+		[CONF_PATH] = set_path,
+		[CONF_GROUP] = set_group,
+	};
+
+	return setters[row->type](field, row, text, ret_why);
+}
+
+/* What a file could not give back is refused from --set, too. */
+static bool
+fits_file(const char *text)
+{
+	size_t len = strlen(text);
+
+	for (size_t i = 0; i < len; i++)
+		if (text[i] < ' ' || text[i] > '~' || text[i] == ';')
+			return false;
+	return len == 0 || (text[0] != ' ' && text[len - 1] != ' ');
+}
+
+int
+conf_value_set(struct conf *c, const struct conf_row *row, const char *text,
+	bool append, const char **ret_why)
+{
+	struct conf_value *v = &c->values[row - conf_table];
+	AUTO_FREE char *copy = NULL;
+	int r;
+
+	if (strlen(text) > CONF_VALUE_MAX)
+		return bad(ret_why, "is too long");
+	if (!fits_file(text))
+		return bad(ret_why, "has characters that are not allowed");
+	if (conf_row_is_list(row))
+		return set_list(c, row, text, append, ret_why);
+	copy = strdup(text);
+	if (copy == NULL)
+		return err_new(-ENOMEM);
+	r = set_scalar(field_of(c, row), row, text, ret_why);
+	if (r == CONF_VALUE_E_BAD)
+		return r;
+	free(v->text);
+	v->text = TAKE_PTR(copy);
+	return r;
+}

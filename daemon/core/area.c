@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The read half is given out in pages of 4 KiB.  For each page that begins a
+ * range, "run" holds the range's length in pages and "sent" whether the client
+ * has it; a RETURN is believed only when it names exactly such a range.
+ */
+#include "daemon/core/area.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct area {
+	unsigned refs;
+	uint8_t *map;
+	size_t write_size;
+	size_t n_pages;
+	size_t n_free;
+	size_t hint; /* where the last search ended */
+	void (*unmap)(void *ctx);
+	void *ctx;
+	struct page {
+		uint16_t run; /* pages of the range that begins here */
+		bool used;
+		bool sent;
+	} pages[];
+};
+
+struct area *
+area_new(uint8_t *map, size_t write_size, size_t read_size,
+	void (*unmap)(void *ctx), void *ctx)
+{
+	size_t n = read_size / AREA_PAGE;
+	struct area *a;
+
+	assert(n <= UINT16_MAX);
+	a = calloc(1, sizeof(*a) + n * sizeof(a->pages[0]));
+	if (a == NULL)
+		return NULL;
+	a->refs = 1;
+	a->map = map;
+	a->write_size = write_size;
+	a->n_pages = n;
+	a->n_free = n;
+	a->unmap = unmap;
+	a->ctx = ctx;
+	return a;
+}
+
+struct area *
+area_ref(struct area *a)
+{
+	if (a != NULL)
+		a->refs++;
+	return a;
+}
+
+struct area *
+area_unref(struct area *a)
+{
+	if (a != NULL && --a->refs == 0) {
+		if (a->unmap != NULL)
+			a->unmap(a->ctx);
+		free(a);
+	}
+	return NULL;
+}
+
+const uint8_t *
+area_write_at(struct area *a, uint32_t offset, uint32_t len)
+{
+	if (a == NULL || offset > a->write_size ||
+		len > a->write_size - offset)
+		return NULL;
+	return a->map + offset;
+}
+
+static size_t
+pages_of(uint32_t len)
+{
+	return ((size_t)len + AREA_PAGE - 1) / AREA_PAGE;
+}
+
+/* First fit in [from, to); to when there is none. */
+static size_t
+find_run(const struct area *a, size_t from, size_t to, size_t n)
+{
+	size_t i = from, len = 0;
+
+	while (i < to) {
+		len = a->pages[i].used ? 0 : len + 1;
+		i++;
+		if (len == n)
+			return i - n;
+	}
+	return to;
+}
+
+bool
+area_read_alloc(struct area *a, uint32_t len, uint32_t *ret_offset)
+{
+	size_t n = pages_of(len), at;
+
+	if (a == NULL || n == 0 || n > a->n_free)
+		return false;
+	at = find_run(a, a->hint, a->n_pages, n);
+	if (at == a->n_pages) {
+		at = find_run(a, 0, a->n_pages, n);
+		if (at == a->n_pages)
+			return false;
+	}
+	for (size_t i = at; i < at + n; i++)
+		a->pages[i].used = true;
+	a->pages[at].run = (uint16_t)n;
+	a->pages[at].sent = false;
+	a->n_free -= n;
+	a->hint = at + n;
+	*ret_offset = (uint32_t)(a->write_size + at * AREA_PAGE);
+	return true;
+}
+
+uint8_t *
+area_read_at(struct area *a, uint32_t offset)
+{
+	return a->map + offset;
+}
+
+static struct page *
+page_at(struct area *a, uint32_t offset, uint32_t len)
+{
+	size_t at;
+
+	if (a == NULL || offset < a->write_size ||
+		(offset - a->write_size) % AREA_PAGE != 0)
+		return NULL;
+	at = (offset - a->write_size) / AREA_PAGE;
+	if (at >= a->n_pages || a->pages[at].run == 0 ||
+		a->pages[at].run != pages_of(len))
+		return NULL;
+	return &a->pages[at];
+}
+
+static void
+release(struct area *a, struct page *p)
+{
+	size_t n = p->run;
+
+	p->run = 0;
+	p->sent = false;
+	for (size_t i = 0; i < n; i++)
+		p[i].used = false;
+	a->n_free += n;
+}
+
+void
+area_read_sent(struct area *a, uint32_t offset, uint32_t len)
+{
+	struct page *p = page_at(a, offset, len);
+
+	assert(p != NULL && !p->sent);
+	p->sent = true;
+}
+
+void
+area_read_free(struct area *a, uint32_t offset, uint32_t len)
+{
+	struct page *p = page_at(a, offset, len);
+
+	assert(p != NULL && !p->sent);
+	release(a, p);
+}
+
+bool
+area_return(struct area *a, uint32_t offset, uint32_t len)
+{
+	struct page *p = page_at(a, offset, len);
+
+	if (p == NULL || !p->sent)
+		return false;
+	release(a, p);
+	return true;
+}
+
+size_t
+area_read_room(const struct area *a)
+{
+	return a != NULL ? a->n_free * AREA_PAGE : 0;
+}

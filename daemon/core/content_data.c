@@ -1,0 +1,644 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * AddData: bytes from elsewhere, at any offset and of any length, become
+ * verified blocks in the cache.
+ *
+ * One slice is worked on at a time, in rounds of at most ROUND_BLOCKS blocks.
+ * The first round's job copies the slice out of the client's memory; every
+ * round's job hashes its whole blocks, compares, and encrypts the good ones,
+ * which are then put into the store.  What the slice holds of a block only in
+ * part is staged: kept with the handle until later adds fill the block, which
+ * then gets a round of its own.  So:
+ *
+ *	slice -> round(s) over whole blocks -> pieces staged -> rounds over
+ *	blocks that became whole -> next slice -> ... -> completion
+ *
+ * Bytes of blocks that the content information does not list cannot be verified
+ * by this handle, ever; they are accepted and dropped.  Staged bytes are
+ * bounded per handle, oldest first out; losing them costs a cache miss.
+ *
+ * An add whose operation has ended goes on with the round that it is in - what
+ * was verified may stay - and is freed when that comes back.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/pccrr.h"
+#include "common/err.h"
+#include "daemon/core/content.h"
+
+#define ROUND_BLOCKS 64
+#define SLICE_MAX    (1024u * 1024u)
+#define STAGED_MAX   (16u * 1024u * 1024u)
+
+struct stage {
+	TAILQ_ENTRY(stage) link;
+	struct content_pos pos;
+	uint32_t have; /* bytes */
+	uint8_t *bits; /* which bytes, one bit each */
+	uint8_t *data;
+};
+
+struct data_block {
+	struct content_pos pos;
+	const uint8_t *plain;
+	uint8_t *cipher;
+	uint8_t iv[16];
+	bool good;
+};
+
+struct data_add {
+	struct content *content; /* reference */
+	struct op *op;		 /* NULL: ended */
+	uint64_t op_id;
+	struct slice_feed feed;
+	uint64_t offset; /* of the whole add */
+	bool busy;	 /* a job or a put is out */
+	bool bad;	 /* a block was not what its hash promises */
+	enum core_result fault;
+	uint64_t counted; /* buffer bytes */
+
+	/* The slice in work: content range [at, end), copied. */
+	uint8_t *plain;
+	uint32_t plain_len;
+	uint64_t start;
+	uint64_t at;
+	uint64_t end;
+	bool copied;
+	struct stage *whole; /* being verified instead of slice bytes */
+
+	/* The round. */
+	struct core_job job;
+	const uint8_t *source;
+	int result;
+	uint8_t *cipher;
+	uint32_t algo; /* the setting may change while the job runs */
+	size_t n_blocks;
+	struct data_block blocks[ROUND_BLOCKS];
+	size_t n_put;
+	struct store_put put;
+	struct store_ref refs[ROUND_BLOCKS];
+	struct store_block stored[ROUND_BLOCKS];
+};
+
+static void add_step(struct data_add *);
+
+static void
+stage_free(struct content *c, struct stage *st)
+{
+	quota_give(c->session->user, QUOTA_BUFFER_BYTES, st->pos.len);
+	free(st->bits);
+	free(st->data);
+	free(st);
+}
+
+static void
+stage_unlink(struct content *c, struct stage *st)
+{
+	TAILQ_REMOVE(&c->stages, st, link);
+	c->staged_bytes -= st->pos.len;
+}
+
+void
+content_stages_drop(struct content *c)
+{
+	struct stage *st;
+
+	while ((st = TAILQ_FIRST(&c->stages)) != NULL) {
+		stage_unlink(c, st);
+		stage_free(c, st);
+	}
+}
+
+static struct stage *
+stage_find(struct content *c, const struct content_pos *pos)
+{
+	struct stage *st;
+
+	TAILQ_FOREACH (st, &c->stages, link)
+		if (st->pos.start == pos->start)
+			return st;
+	return NULL;
+}
+
+static struct stage *
+stage_new(struct content *c, const struct content_pos *pos)
+{
+	struct stage *st;
+
+	while (c->staged_bytes + pos->len > STAGED_MAX &&
+		(st = TAILQ_FIRST(&c->stages)) != NULL) {
+		stage_unlink(c, st);
+		stage_free(c, st);
+	}
+	if (!quota_take(c->session->user, QUOTA_BUFFER_BYTES, pos->len))
+		return NULL;
+	st = calloc(1, sizeof(*st));
+	if (st == NULL) {
+		quota_give(c->session->user, QUOTA_BUFFER_BYTES, pos->len);
+		return NULL;
+	}
+	st->pos = *pos;
+	st->data = malloc(pos->len);
+	st->bits = calloc(1, (pos->len + 7) / 8);
+	if (st->data == NULL || st->bits == NULL) {
+		stage_free(c, st);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&c->stages, st, link);
+	c->staged_bytes += pos->len;
+	return st;
+}
+
+/* Marks bytes [from, to); how many were not marked yet. */
+static uint32_t
+mark(uint8_t *bits, uint32_t from, uint32_t to)
+{
+	uint32_t n = 0;
+
+	while (from < to) {
+		uint8_t bit = (uint8_t)(1u << from % 8);
+
+		if (from % 8 == 0 && to - from >= 8) {
+			n += 8 - (uint32_t)__builtin_popcount(bits[from / 8]);
+			bits[from / 8] = 0xff;
+			from += 8;
+			continue;
+		}
+		if (!(bits[from / 8] & bit))
+			n++;
+		bits[from / 8] |= bit;
+		from++;
+	}
+	return n;
+}
+
+/* Keeps the slice's bytes [from, to) of a block.  The stage, taken out of the
+ * list, when that made it whole. */
+static struct stage *
+stage_piece(struct data_add *a, const struct content_pos *pos, uint64_t from,
+	uint64_t to)
+{
+	struct content *c = a->content;
+	struct stage *st = stage_find(c, pos);
+	uint32_t skip = (uint32_t)(from - pos->start);
+	uint32_t len = (uint32_t)(to - from);
+
+	if (st == NULL)
+		st = stage_new(c, pos);
+	if (st == NULL)
+		return NULL;
+	memcpy(st->data + skip, a->plain + (from - a->start), len);
+	st->have += mark(st->bits, skip, skip + len);
+	if (st->have < pos->len)
+		return NULL;
+	stage_unlink(c, st);
+	return st;
+}
+
+static void
+whole_free(struct data_add *a)
+{
+	if (a->whole != NULL)
+		stage_free(a->content, a->whole);
+	a->whole = NULL;
+}
+
+static void
+slice_end(struct data_add *a)
+{
+	free(a->plain);
+	a->plain = NULL;
+	a->copied = false;
+}
+
+static void
+add_free(struct data_add *a)
+{
+	assert(!a->busy);
+	slice_release(&a->feed, a->content->session, a->op_id);
+	quota_give(a->content->session->user, QUOTA_BUFFER_BYTES, a->counted);
+	whole_free(a);
+	slice_end(a);
+	free(a->cipher);
+	content_unref(a->content);
+	free(a);
+}
+
+void
+content_data_forget(struct op *op)
+{
+	struct data_add *a = op->u.state;
+
+	a->op = NULL;
+	if (!a->busy)
+		add_free(a);
+}
+
+/* The result of the whole add. */
+static void
+add_end(struct data_add *a)
+{
+	struct op_result result = {.status = a->fault};
+
+	if (result.status == CORE_OK && a->bad)
+		result.status = CORE_E_BAD_DATA;
+	if (result.status == CORE_OK)
+		result.bytes = a->feed.total;
+	op_finish(a->op, &result);
+}
+
+static int
+hash_round(struct data_add *a, struct bulk *bulk)
+{
+	const struct pccrc_info *info = a->content->info;
+	struct bulk_hash_job jobs[ROUND_BLOCKS];
+	uint8_t digests[ROUND_BLOCKS][BULK_DIGEST_MAX];
+	int r;
+
+	for (size_t i = 0; i < a->n_blocks; i++)
+		jobs[i] = (struct bulk_hash_job){
+			.data = a->blocks[i].plain,
+			.len = a->blocks[i].pos.len,
+			.digest = digests[i],
+		};
+	r = bulk_hash(bulk, info->hash, jobs, a->n_blocks);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < a->n_blocks; i++) {
+		struct data_block *b = &a->blocks[i];
+
+		b->good = memcmp(digests[i],
+				  pccrc_block_hash(info,
+					  &info->segments[b->pos.segment],
+					  b->pos.block),
+				  info->hash_size) == 0;
+	}
+	return 0;
+}
+
+static int
+encrypt_round(struct data_add *a, struct bulk *bulk)
+{
+	const struct pccrc_info *info = a->content->info;
+	size_t key_len = pccrr_key_len(a->algo);
+	struct bulk_encrypt_job jobs[ROUND_BLOCKS];
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->n_blocks; i++) {
+		struct data_block *b = &a->blocks[i];
+
+		if (b->good)
+			jobs[n++] = (struct bulk_encrypt_job){
+				.src = b->plain,
+				.len = b->pos.len,
+				.dst = b->cipher,
+				.key = info->segments[b->pos.segment].kp,
+				.iv = b->iv,
+			};
+	}
+	return n > 0 ? bulk_encrypt(bulk, key_len, jobs, n) : 0;
+}
+
+static void
+round_run(struct env_job *e, struct bulk *bulk)
+{
+	struct data_add *a = container_of(container_of(e, struct core_job, env),
+		struct data_add, job);
+
+	if (a->source != NULL)
+		memcpy(a->plain, a->source, a->plain_len);
+	a->result = hash_round(a, bulk);
+	if (a->result == 0)
+		a->result = encrypt_round(a, bulk);
+}
+
+static enum core_result
+store_fault(enum store_status s)
+{
+	switch (s) {
+	case STORE_OK:
+		return CORE_OK;
+	case STORE_NO_MEMORY:
+		return CORE_E_NO_MEMORY;
+	case STORE_DISK_FULL:
+		return CORE_E_DISK_FULL;
+	default:
+		return CORE_E_IO;
+	}
+}
+
+/* A round is over: on, or away when nobody is left. */
+static void
+round_end(struct data_add *a)
+{
+	a->busy = false;
+	free(a->cipher);
+	a->cipher = NULL;
+	whole_free(a);
+	if (a->op == NULL)
+		add_free(a);
+	else
+		add_step(a);
+}
+
+static void
+round_put_done(struct store_put *put)
+{
+	struct data_add *a = container_of(put, struct data_add, put);
+
+	a->content->session->service->busy--;
+	for (size_t i = 0; i < a->n_put; i++)
+		if (a->fault == CORE_OK)
+			a->fault = store_fault(a->refs[i].status);
+	round_end(a);
+}
+
+/* Puts the good blocks. */
+static void
+round_put(struct data_add *a)
+{
+	struct service *svc = a->content->session->service;
+	const struct pccrc_info *info = a->content->info;
+
+	a->n_put = 0;
+	for (size_t i = 0; i < a->n_blocks; i++) {
+		struct data_block *b = &a->blocks[i];
+		struct store_block *s = &a->stored[a->n_put];
+
+		if (!b->good || content_ref_block(a->content, b->pos.segment,
+					b->pos.block, &a->refs[a->n_put]) !=
+				CORE_OK)
+			continue;
+		*s = (struct store_block){
+			.plain_len = b->pos.len,
+			.cipher_len = pccrr_cipher_len(b->pos.len),
+			.algo = a->algo,
+			.proved = info->segments[b->pos.segment].proved,
+			.cipher = b->cipher,
+		};
+		memcpy(s->iv, b->iv, sizeof(s->iv));
+		a->n_put++;
+		svc->counters.bytes_added += b->pos.len;
+	}
+	a->put = (struct store_put){
+		.refs = a->refs,
+		.blocks = a->stored,
+		.n_refs = a->n_put,
+		.owner = a->content->owner,
+		.done = round_put_done,
+	};
+	svc->busy++;
+	svc->store->ops->put(svc->store, &a->put);
+}
+
+static void
+round_done(struct core_job *job, bool ran)
+{
+	struct data_add *a = container_of(job, struct data_add, job);
+	struct service_counters *c = &job->service->counters;
+
+	if (a->source != NULL) {
+		a->source = NULL;
+		a->copied = true;
+		slice_release(&a->feed, a->content->session, a->op_id);
+	}
+	if (!ran || a->result < 0) {
+		a->fault = ran ? CORE_E_NO_MEMORY : CORE_E_ABORTED;
+		round_end(a);
+		return;
+	}
+	for (size_t i = 0; i < a->n_blocks; i++) {
+		if (a->blocks[i].good) {
+			c->blocks_verified++;
+		} else {
+			c->blocks_bad_from_clients++;
+			a->bad = true;
+		}
+	}
+	round_put(a);
+}
+
+static void
+round_block(struct data_add *a, const struct content_pos *pos,
+	const uint8_t *plain)
+{
+	a->blocks[a->n_blocks++] = (struct data_block){
+		.pos = *pos,
+		.plain = plain,
+	};
+}
+
+/* Memory and random numbers for the blocks collected, then off to a worker. */
+static bool
+round_start(struct data_add *a)
+{
+	struct service *svc = a->content->session->service;
+	size_t size = 0, at = 0;
+
+	for (size_t i = 0; i < a->n_blocks; i++)
+		size += pccrr_cipher_len(a->blocks[i].pos.len);
+	a->cipher = size > 0 ? malloc(size) : NULL;
+	if (size > 0 && a->cipher == NULL)
+		return false;
+	for (size_t i = 0; i < a->n_blocks; i++) {
+		struct data_block *b = &a->blocks[i];
+
+		b->cipher = a->cipher + at;
+		at += pccrr_cipher_len(b->pos.len);
+		svc->env->ops->random(svc->env->ctx, b->iv, sizeof(b->iv));
+	}
+	a->algo = svc->settings.encryption;
+	a->busy = true;
+	service_job(svc, &a->job, round_run, round_done,
+		a->content->session->identity.uid);
+	return true;
+}
+
+/* The next blocks of [at, end) that lie in it wholly; a piece of one ends the
+ * round's collecting, since it needs the copy. */
+static void
+collect(struct data_add *a)
+{
+	struct content_pos pos;
+
+	a->n_blocks = 0;
+	while (a->at < a->end && a->n_blocks < ROUND_BLOCKS) {
+		if (!content_locate(a->content, a->at, &pos))
+			break;
+		if (pos.listed && (pos.start != a->at ||
+				pos.start + pos.len > a->end))
+			break;
+		if (pos.listed)
+			round_block(a, &pos, a->plain + (a->at - a->start));
+		a->at = pos.start + pos.len;
+	}
+}
+
+/* Begins with the slice that is present: the part of it that the content
+ * information covers. */
+static bool
+slice_begin(struct data_add *a)
+{
+	const struct pccrc_info *info = a->content->info;
+	const struct pccrc_segment *first = &info->segments[0];
+	const struct pccrc_segment *last =
+		&info->segments[info->n_segments - 1];
+	uint64_t end;
+
+	a->start = a->offset + a->feed.received - a->feed.len;
+	end = a->start + a->feed.len;
+	a->at = MIN_OF(MAX_OF(a->start, first->start), end);
+	a->end = MAX_OF(MIN_OF(end, last->start + last->len), a->at);
+	a->plain_len = a->feed.len;
+	a->plain = malloc(a->plain_len);
+	a->source = slice_bytes(&a->feed, a->content->session);
+	return a->plain != NULL;
+}
+
+/* What is left of the slice begins with a piece of a block. */
+static void
+take_piece(struct data_add *a)
+{
+	struct content_pos pos;
+	uint64_t to;
+
+	if (!content_locate(a->content, a->at, &pos)) {
+		a->at = a->end;
+		return;
+	}
+	to = MIN_OF(a->end, pos.start + pos.len);
+	if (pos.listed)
+		a->whole = stage_piece(a, &pos, a->at, to);
+	a->at = to;
+}
+
+/* One step of the present slice; false: it is done with, or nothing can be
+ * done before an answer comes (then busy). */
+static bool
+slice_step(struct data_add *a)
+{
+	if (a->plain == NULL && !slice_begin(a)) {
+		a->fault = CORE_E_NO_MEMORY;
+		return false;
+	}
+	collect(a);
+	if (a->n_blocks > 0 || !a->copied) {
+		if (!round_start(a))
+			a->fault = CORE_E_NO_MEMORY;
+		return false;
+	}
+	if (a->at >= a->end)
+		return false;
+	take_piece(a);
+	if (a->whole == NULL)
+		return true;
+	a->n_blocks = 0;
+	round_block(a, &a->whole->pos, a->whole->data);
+	if (!round_start(a))
+		a->fault = CORE_E_NO_MEMORY;
+	return false;
+}
+
+static void
+add_step(struct data_add *a)
+{
+	while (a->fault == CORE_OK && (a->feed.present || a->plain != NULL)) {
+		while (slice_step(a))
+			;
+		if (a->busy)
+			return;
+		if (a->fault != CORE_OK || a->at < a->end)
+			continue;
+		slice_end(a);
+		if (slice_want(&a->feed, a->content->session, a->op_id))
+			return;
+	}
+	if (a->fault != CORE_OK || a->feed.received == a->feed.total)
+		add_end(a);
+}
+
+/* The content ends where a last segment that is shorter than a full one ends;
+ * only then is an offset provably beyond. */
+static bool
+beyond_end(const struct content *c, uint64_t offset)
+{
+	const struct pccrc_info *info = c->info;
+	const struct pccrc_segment *last =
+		&info->segments[info->n_segments - 1];
+
+	return info->reaches_end && offset >= last->start + last->len;
+}
+
+static enum core_result
+data_new(struct content *c, uint64_t offset, uint32_t total,
+	const struct session_slice *slice, struct data_add **ret_add)
+{
+	uint64_t cost = 2 * (uint64_t)MIN_OF(total, SLICE_MAX);
+	struct data_add *a;
+	enum core_result r;
+
+	if (!quota_take(c->session->user, QUOTA_BUFFER_BYTES, cost))
+		return CORE_E_NO_RESOURCES;
+	a = calloc(1, sizeof(*a));
+	if (a == NULL) {
+		quota_give(c->session->user, QUOTA_BUFFER_BYTES, cost);
+		return CORE_E_NO_MEMORY;
+	}
+	a->content = content_ref(c);
+	a->offset = offset;
+	a->counted = cost;
+	r = slice_init(&a->feed, c->session, total, slice);
+	if (r != CORE_OK) {
+		a->feed.present = false;
+		add_free(a);
+		return r;
+	}
+	*ret_add = a;
+	return CORE_OK;
+}
+
+enum core_result
+content_data_add(struct handle *h, uint64_t id, uint64_t offset,
+	uint32_t total, const struct session_slice *slice)
+{
+	struct content *c = content_of_handle(h);
+	enum core_result r = content_check_ready(c);
+	struct data_add *a;
+
+	if (r != CORE_OK)
+		return r;
+	if (offset > UINT64_MAX - total)
+		return CORE_E_BAD_PARAMETER;
+	r = data_new(c, offset, total, slice, &a);
+	if (r != CORE_OK)
+		return r;
+	r = session_op_start(c->session, &h->scope, id, OP_DATA_ADD, &a->op);
+	if (r != CORE_OK) {
+		slice_release(&a->feed, NULL, id);
+		add_free(a);
+		return r;
+	}
+	a->op_id = id;
+	a->op->u.state = a;
+	if (beyond_end(c, offset))
+		a->fault = CORE_E_OUT_OF_BOUNDS;
+	add_step(a);
+	return CORE_OK;
+}
+
+enum core_result
+content_data_feed(struct op *op, const struct session_slice *slice)
+{
+	struct data_add *a = op->u.state;
+	enum core_result r = slice_next(&a->feed, a->content->session, slice);
+
+	if (r == CORE_E_NO_MEMORY) {
+		a->fault = r;
+		r = CORE_OK;
+	}
+	if (r == CORE_OK)
+		add_step(a);
+	return r;
+}

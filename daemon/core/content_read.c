@@ -1,0 +1,673 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reads.
+ *
+ * A read goes round between these places until it ends; op->u.read.work is what
+ * runs for it at the moment, op->source what it waits on:
+ *
+ *	look    the store is asked which blocks of the read's window are there
+ *	get     they are decrypted by a worker into the read half
+ *	room    waits for the client to give back read ranges
+ *	fetch   waits for a block to come from a peer; then looks again
+ *	hole    the store is asked how far the missing range reaches
+ *
+ * The timer runs from the start (BlockRead) or from when the read holds the
+ * stream's cursor (StreamRead).  When it fires, the verdict is set; a read that
+ * waits for a peer goes to "hole", one that is looking decides when the store
+ * has answered, and one that has its data coming is let through.
+ *
+ * A read that ends early (cancelled, closed) leaves its work behind, which
+ * finds no op when it comes back: the range of a get stays ours until its
+ * worker has ended, and is freed then.
+ *
+ * Stream reads queue up on the content; the head alone is active, because where
+ * the next one starts depends on how it ends.
+ *
+ * A query (room for 0 bytes) only counts what is there, look after look.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/pccrr.h"
+#include "daemon/core/content.h"
+#include "daemon/core/fetch.h"
+
+#define INLINE_MAX	   4096u
+#define READ_MAX	   (1024u * 1024u)
+#define WINDOW_BLOCKS	   64 /* of one look for a read */
+#define HOLE_BLOCKS	   512
+#define HOLE_BYTES	   PCCRC_SEGMENT_SIZE
+#define TIMEOUT_DEFAULT_MS 5000u
+
+enum work_kind { WORK_LOOK, WORK_QUERY, WORK_HOLE, WORK_GET };
+
+struct read_work {
+	enum work_kind kind;
+	struct content *content; /* reference */
+	struct op *op;		 /* NULL: ended */
+	uint64_t offset;	 /* first byte this is about */
+	size_t n;
+	struct content_pos *pos;
+	struct store_ref *refs;
+	union {
+		struct store_lookup look;
+		struct store_get get;
+	} u;
+	/* get */
+	uint32_t len;
+	uint32_t range_offset;
+	uint32_t range_len; /* 0: "small" is used */
+	uint8_t *small;
+	/* query */
+	uint64_t counted;
+};
+
+static void read_look(struct op *);
+static void read_hole(struct op *, bool nobody);
+
+static struct service *
+service_of(const struct content *c)
+{
+	return c->session->service;
+}
+
+static void
+work_free(struct read_work *w)
+{
+	content_unref(w->content);
+	free(w->pos);
+	free(w->refs);
+	free(w->small);
+	free(w);
+}
+
+static struct read_work *
+work_new(struct op *op, enum work_kind kind, uint64_t offset, size_t max)
+{
+	struct read_work *w = calloc(1, sizeof(*w));
+
+	if (w == NULL)
+		return NULL;
+	w->pos = calloc(max, sizeof(w->pos[0]));
+	w->refs = calloc(max, sizeof(w->refs[0]));
+	if (w->pos == NULL || w->refs == NULL) {
+		free(w->pos);
+		free(w->refs);
+		free(w);
+		return NULL;
+	}
+	w->kind = kind;
+	w->content = content_ref(content_of_op(op));
+	w->op = op;
+	w->offset = offset;
+	return w;
+}
+
+/* The blocks from the one that holds w->offset up to limit, at most max. */
+static bool
+work_fill(struct read_work *w, uint64_t limit, size_t max)
+{
+	uint64_t at = w->offset;
+
+	while (w->n < max && at < limit) {
+		struct content_pos *pos = &w->pos[w->n];
+
+		if (!content_locate(w->content, at, pos) || !pos->listed)
+			break;
+		if (content_ref_block(w->content, pos->segment, pos->block,
+			    &w->refs[w->n]) != CORE_OK)
+			return false;
+		at = pos->start + pos->len;
+		w->n++;
+	}
+	return true;
+}
+
+static uint64_t
+end_of(const struct content_pos *pos)
+{
+	return pos->start + pos->len;
+}
+
+/* How many blocks from the first on have (or have not) this status. */
+static size_t
+leading(const struct read_work *w, bool present)
+{
+	size_t i = 0;
+
+	while (i < w->n && (w->refs[i].status == STORE_OK) == present)
+		i++;
+	return i;
+}
+
+/* Takes the work off its op; NULL when the op has ended. */
+static struct op *
+work_back(struct read_work *w)
+{
+	struct op *op = w->op;
+
+	service_of(w->content)->busy--;
+	if (op != NULL)
+		op->u.read.work = NULL;
+	return op;
+}
+
+void
+content_read_forget(struct op *op)
+{
+	struct read_work *w = op->u.read.work;
+
+	if (w != NULL)
+		w->op = NULL;
+	if (op->head)
+		content_of_op(op)->stream_head = NULL;
+}
+
+/* bytes and offset of a read's end move the cursor when it is a stream read. */
+static void
+read_finish(struct op *op, struct op_result *result)
+{
+	struct content *c = content_of_op(op);
+
+	if (op->kind == OP_STREAM_READ && op->u.read.len > 0 &&
+		(result->status == CORE_OK ||
+			result->status == CORE_E_MISSING_DATA ||
+			result->status == CORE_E_TIMEOUT))
+		c->cursor = result->offset + result->bytes;
+	op_finish(op, result);
+}
+
+static void
+read_fail(struct op *op, enum core_result status)
+{
+	read_finish(op, &(struct op_result){.status = status});
+}
+
+static uint32_t
+saturate(uint64_t n)
+{
+	return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
+static void
+start_look(struct read_work *w, void (*done)(struct store_lookup *))
+{
+	struct block_store *store = service_of(w->content)->store;
+
+	w->op->u.read.work = w;
+	w->u.look.refs = w->refs;
+	w->u.look.n_refs = w->n;
+	w->u.look.done = done;
+	service_of(w->content)->busy++;
+	store->ops->lookup(store, &w->u.look);
+}
+
+/* Plaintext bytes [from, to) of a block.  CBC lets one begin at any cipher
+ * block; only what is not whole 16 bytes takes the way over a small buffer. */
+static bool
+decrypt_part(struct bulk *bulk, const uint8_t *kp,
+	const struct store_block *block, uint32_t from, uint32_t to,
+	uint8_t *dst)
+{
+	size_t key_len = pccrr_key_len(block->algo);
+
+	while (from < to) {
+		uint32_t base = from & ~15u;
+		uint32_t body = from == base ? (to - from) & ~15u : 0;
+		const uint8_t *iv = base == 0 ? block->iv
+					      : block->cipher + base - 16;
+		uint8_t part[16];
+		uint32_t n;
+
+		if (body > 0) {
+			if (bulk_decrypt(bulk, kp, key_len, iv,
+				    block->cipher + base, body, dst) < 0)
+				return false;
+			n = body;
+		} else {
+			if (bulk_decrypt(bulk, kp, key_len, iv,
+				    block->cipher + base, 16, part) < 0)
+				return false;
+			n = MIN_OF(base + 16, to) - from;
+			memcpy(dst, part + (from - base), n);
+		}
+		dst += n;
+		from += n;
+	}
+	return true;
+}
+
+/* On a worker. */
+static bool
+get_consume(struct store_get *get, size_t i, const struct store_block *block,
+	struct bulk *bulk)
+{
+	struct read_work *w = container_of(get, struct read_work, u.get);
+	const struct content_pos *pos = &w->pos[i];
+	const struct pccrc_info *info = w->content->info;
+	uint64_t from = MAX_OF(pos->start, w->offset);
+	uint64_t to = MIN_OF(end_of(pos), w->offset + w->len);
+	uint8_t *out = w->range_len > 0
+		? area_read_at(w->content->session->area, w->range_offset)
+		: w->small;
+
+	if (block->plain_len != pos->len ||
+		block->cipher_len < (pos->len + 15) / 16 * 16 ||
+		pccrr_key_len(block->algo) == 0)
+		return false;
+	return decrypt_part(bulk, info->segments[pos->segment].kp, block,
+		(uint32_t)(from - pos->start), (uint32_t)(to - pos->start),
+		out + (from - w->offset));
+}
+
+static void
+release_range(struct read_work *w)
+{
+	struct session *s = w->content->session;
+
+	if (w->range_len == 0)
+		return;
+	area_read_free(s->area, w->range_offset, w->range_len);
+	w->range_len = 0;
+	if (!s->closed)
+		content_room(s);
+}
+
+static void
+get_done(struct store_get *get)
+{
+	struct read_work *w = container_of(get, struct read_work, u.get);
+	struct op *op = work_back(w);
+	struct op_result result = {.has_offset = true, .offset = w->offset};
+	size_t n = leading(w, true);
+
+	if (op == NULL || n == 0) {
+		release_range(w);
+		work_free(w);
+		/* It was there and is not any more: look again. */
+		if (op != NULL)
+			read_look(op);
+		return;
+	}
+	result.bytes = (uint32_t)(MIN_OF(end_of(&w->pos[n - 1]),
+					  w->offset + w->len) - w->offset);
+	if (w->range_len > 0) {
+		result.range_offset = w->range_offset;
+		result.range_len = w->range_len;
+		area_read_sent(w->content->session->area, w->range_offset,
+			w->range_len);
+	} else {
+		result.inline_data = w->small;
+		result.inline_len = result.bytes;
+	}
+	service_of(w->content)->counters.bytes_read_local += result.bytes;
+	read_finish(op, &result);
+	work_free(w);
+}
+
+/* Somewhere for the bytes.  false: no room now; *ret_fatal: no memory. */
+static bool
+get_place(struct read_work *w, bool *ret_fatal)
+{
+	struct area *area = w->content->session->area;
+
+	*ret_fatal = false;
+	if (w->len > INLINE_MAX) {
+		if (!area_read_alloc(area, w->len, &w->range_offset))
+			return false;
+		w->range_len = w->len;
+		return true;
+	}
+	w->small = malloc(w->len);
+	*ret_fatal = w->small == NULL;
+	return w->small != NULL;
+}
+
+/* The first n blocks of the look are there. */
+static void
+read_get(struct read_work *w, struct op *op, size_t n)
+{
+	struct block_store *store = service_of(w->content)->store;
+	struct session *s = w->content->session;
+	uint64_t end = MIN_OF(end_of(&w->pos[n - 1]),
+		w->content->info->range_end);
+	bool fatal;
+
+	w->len = (uint32_t)MIN_OF(MIN_OF(op->u.read.len, READ_MAX),
+		end - w->offset);
+	if (!get_place(w, &fatal)) {
+		work_free(w);
+		if (fatal)
+			read_fail(op, CORE_E_NO_MEMORY);
+		else
+			op_wait(op, &s->room);
+		return;
+	}
+	/* Blocks behind the last byte are not read. */
+	while (n > 1 && w->pos[n - 1].start >= w->offset + w->len)
+		n--;
+	w->n = n;
+	w->kind = WORK_GET;
+	w->op = op;
+	op->u.read.work = w;
+	memset(&w->u.get, 0, sizeof(w->u.get));
+	w->u.get.refs = w->refs;
+	w->u.get.n_refs = n;
+	w->u.get.uid = s->identity.uid;
+	w->u.get.consume = get_consume;
+	w->u.get.done = get_done;
+	service_of(w->content)->busy++;
+	store->ops->get(store, &w->u.get);
+}
+
+/* The first block is not there. */
+static void
+read_miss(struct read_work *w, struct op *op)
+{
+	struct content *c = w->content;
+	enum fetch_answer answer;
+
+	if (op->verdict == CORE_OK && op->u.read.timeout_ms == 0)
+		op->verdict = CORE_E_MISSING_DATA;
+	if (op->verdict != CORE_OK) {
+		read_hole(op, false);
+		return;
+	}
+	answer = fetch_want(c, w->pos[0].segment, w->pos[0].block, op);
+	switch (answer) {
+	case FETCH_WAIT:
+		for (size_t i = 1; i < w->n; i++)
+			if (w->refs[i].status != STORE_OK)
+				(void)fetch_want(c, w->pos[i].segment,
+					w->pos[i].block, NULL);
+		break;
+	case FETCH_NOBODY:
+		op->verdict = CORE_E_MISSING_DATA;
+		read_hole(op, true);
+		break;
+	case FETCH_NO_MEMORY:
+		read_fail(op, CORE_E_NO_MEMORY);
+		break;
+	}
+}
+
+static void
+look_done(struct store_lookup *look)
+{
+	struct read_work *w = container_of(look, struct read_work, u.look);
+	struct op *op = work_back(w);
+	size_t n;
+
+	if (op == NULL) {
+		work_free(w);
+		return;
+	}
+	n = leading(w, true);
+	if (n > 0) {
+		read_get(w, op, n);
+		return;
+	}
+	read_miss(w, op);
+	work_free(w);
+}
+
+static void query_look(struct op *, uint64_t at, uint64_t counted);
+
+static void
+query_done(struct store_lookup *look)
+{
+	struct read_work *w = container_of(look, struct read_work, u.look);
+	struct op *op = work_back(w);
+	uint64_t end = w->content->info->range_end;
+	uint64_t at = w->offset, counted = w->counted;
+	size_t n = leading(w, true);
+	bool more;
+
+	if (n > 0) {
+		uint64_t to = MIN_OF(end_of(&w->pos[n - 1]), end);
+
+		counted += to - at;
+		at = to;
+	}
+	more = n > 0 && n == w->n && at < end && counted < UINT32_MAX;
+	work_free(w);
+	if (op == NULL)
+		return;
+	if (more)
+		query_look(op, at, counted);
+	else
+		read_finish(op,
+			&(struct op_result){
+				.bytes = saturate(counted),
+				.offset = op->u.read.offset,
+				.has_offset = true,
+			});
+}
+
+static void
+query_look(struct op *op, uint64_t at, uint64_t counted)
+{
+	struct content *c = content_of_op(op);
+	struct read_work *w = work_new(op, WORK_QUERY, at, HOLE_BLOCKS);
+
+	if (w == NULL || !work_fill(w, c->info->range_end, HOLE_BLOCKS)) {
+		if (w != NULL)
+			work_free(w);
+		read_fail(op, CORE_E_NO_MEMORY);
+		return;
+	}
+	w->counted = counted;
+	start_look(w, query_done);
+}
+
+static void
+read_look(struct op *op)
+{
+	struct content *c = content_of_op(op);
+	uint64_t at = op->u.read.offset;
+	uint64_t end = c->info->range_end;
+	struct read_work *w;
+
+	if (at < c->info->range_start || at >= end) {
+		read_fail(op, CORE_E_NO_MORE);
+		return;
+	}
+	if (op->u.read.len == 0) {
+		query_look(op, at, 0);
+		return;
+	}
+	w = work_new(op, WORK_LOOK, at, WINDOW_BLOCKS);
+	if (w == NULL ||
+		!work_fill(w, at + MIN_OF(MIN_OF(op->u.read.len, READ_MAX),
+					  end - at),
+			WINDOW_BLOCKS)) {
+		if (w != NULL)
+			work_free(w);
+		read_fail(op, CORE_E_NO_MEMORY);
+		return;
+	}
+	start_look(w, look_done);
+}
+
+/* How many blocks of a hole to report: as far as the store has none, and, when
+ * peers were asked, none is about to come. */
+static size_t
+hole_blocks(struct read_work *w, struct op *op)
+{
+	size_t n = leading(w, false);
+
+	if (op->verdict != CORE_E_MISSING_DATA || op->u.read.timeout_ms == 0)
+		return n;
+	for (size_t i = 1; i < n; i++)
+		if (fetch_coming(w->content, w->pos[i].segment,
+			    w->pos[i].block))
+			return i;
+	return n;
+}
+
+static void
+hole_done(struct store_lookup *look)
+{
+	struct read_work *w = container_of(look, struct read_work, u.look);
+	struct op *op = work_back(w);
+	const struct pccrc_info *info = w->content->info;
+	struct op_result result = {.has_offset = true};
+	uint64_t end;
+	size_t n;
+
+	if (op == NULL) {
+		work_free(w);
+		return;
+	}
+	n = hole_blocks(w, op);
+	if (n == 0) {
+		/* It has come after all; the verdict stands should it be gone
+		 * again, since no timer runs any more. */
+		work_free(w);
+		read_look(op);
+		return;
+	}
+	result.status = op->verdict;
+	/* A stream read's range begins at the cursor exactly, since the cursor
+	 * then moves on by its length. */
+	result.offset = op->kind == OP_STREAM_READ
+		? w->offset
+		: MAX_OF(w->pos[0].start, info->range_start);
+	end = MIN_OF(end_of(&w->pos[n - 1]), info->range_end);
+	result.bytes = saturate(end - result.offset);
+	work_free(w);
+	read_finish(op, &result);
+}
+
+/* nobody: there is no source at all, so the range may reach as far as one
+ * segment of version 1 does. */
+static void
+read_hole(struct op *op, bool nobody)
+{
+	struct content *c = content_of_op(op);
+	uint64_t at = op->u.read.offset;
+	uint64_t limit = at + MAX_OF(op->u.read.len, 1u);
+	struct read_work *w;
+
+	if (nobody)
+		limit = MAX_OF(limit,
+			(at / HOLE_BYTES + 1) * (uint64_t)HOLE_BYTES);
+	limit = MIN_OF(limit, c->info->range_end);
+	w = work_new(op, WORK_HOLE, at, HOLE_BLOCKS);
+	if (w == NULL || !work_fill(w, limit, HOLE_BLOCKS)) {
+		if (w != NULL)
+			work_free(w);
+		read_fail(op, CORE_E_NO_MEMORY);
+		return;
+	}
+	start_look(w, hole_done);
+}
+
+static void
+read_timeout(struct wheel_timer *t)
+{
+	struct op *op = container_of(t, struct op, timer);
+
+	/* Its data is there and only waits for the client's own ranges. */
+	if (op->source == &content_of_op(op)->session->room)
+		return;
+	op->verdict = CORE_E_TIMEOUT;
+	if (op->u.read.work != NULL)
+		return;
+	op_wait(op, NULL);
+	read_hole(op, false);
+}
+
+void
+content_read_arrived(struct op *op)
+{
+	read_look(op);
+}
+
+void
+content_read_lacking(struct op *op)
+{
+	op->verdict = CORE_E_MISSING_DATA;
+	read_hole(op, false);
+}
+
+static void
+read_start(struct op *op)
+{
+	struct content *c = content_of_op(op);
+	uint32_t timeout_ms = op->u.read.timeout_ms;
+
+	if (timeout_ms == SESSION_TIMEOUT_DEFAULT)
+		timeout_ms = TIMEOUT_DEFAULT_MS;
+	if (timeout_ms != 0 && op->u.read.len > 0) {
+		op->timer.fn = read_timeout;
+		service_timer(service_of(c), &op->timer, timeout_ms);
+	}
+	read_look(op);
+}
+
+void
+content_stream_step(struct content *c)
+{
+	struct op *op;
+
+	if (c->stream_stepping)
+		return;
+	c->stream_stepping = true;
+	while (c->stream_head == NULL &&
+		(op = TAILQ_FIRST(&c->stream_queue.waiters)) != NULL) {
+		op_wait(op, NULL);
+		op->head = true;
+		op->u.read.offset = c->cursor;
+		c->stream_head = op;
+		read_start(op);
+	}
+	c->stream_stepping = false;
+}
+
+enum core_result
+content_read(struct handle *h, uint64_t id, enum op_kind kind, uint64_t offset,
+	uint32_t len, uint32_t timeout_ms)
+{
+	struct content *c = content_of_handle(h);
+	enum core_result r;
+	struct op *op;
+
+	if (timeout_ms == UINT32_MAX)
+		return CORE_E_BAD_PARAMETER;
+	r = content_check_ready(c);
+	if (r == CORE_OK)
+		r = session_op_start(c->session, &h->scope, id, kind, &op);
+	if (r != CORE_OK)
+		return r;
+	op->u.read.offset = offset;
+	op->u.read.len = len;
+	op->u.read.timeout_ms = timeout_ms;
+	if (kind == OP_BLOCK_READ) {
+		read_start(op);
+	} else {
+		op_wait(op, &c->stream_queue);
+		content_stream_step(c);
+	}
+	return CORE_OK;
+}
+
+/* Lets as many waiting reads look again as the free room may hold.  One that
+ * finds too little after all waits again, at the end. */
+void
+content_room(struct session *s)
+{
+	size_t room = area_read_room(s->area);
+	struct op *op;
+
+	while ((op = TAILQ_FIRST(&s->room.waiters)) != NULL) {
+		size_t want = MIN_OF(op->u.read.len, READ_MAX);
+
+		if (want > room)
+			break;
+		room -= want;
+		op_wait(op, NULL);
+		read_look(op);
+	}
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the core needs from outside.  In the daemon the loop, the worker pool
+ * and net/ implement it; in tests a script in virtual time does, finishing jobs
+ * and requests whenever it likes.
+ */
+#ifndef CORE_ENV_H
+#define CORE_ENV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "codec/bulk.h"
+#include "common/parse.h"
+
+/* Work off the loop.  run gets everything it needs through the struct around
+ * the job and touches no state of the core. */
+struct env_job {
+	/* Worker thread.  NULL: there is nothing to run, done is only called
+	 * later, from the loop. */
+	void (*run)(struct env_job *, struct bulk *);
+	/* Loop thread; exactly once, never from inside env->job().  ran: false
+	 * when the service stopped before run was called. */
+	void (*done)(struct env_job *, bool ran);
+	uint32_t uid;
+	bool slow; /* reads a foreign file: at most one at a time */
+	void *env_private[6];
+};
+
+enum env_peer_status {
+	ENV_PEER_OK,	  /* an answer with the block's bytes */
+	ENV_PEER_EMPTY,	  /* a well-formed answer without the block */
+	ENV_PEER_TIMEOUT,
+	ENV_PEER_REFUSED, /* no connection, connection lost, HTTP failure */
+	ENV_PEER_BAD,	  /* an answer that breaks the protocol */
+};
+
+/* One MSG_GETBLKS to one peer. */
+struct env_peer_request {
+	/* asked */
+	struct parse_addr addr;
+	uint8_t id[64];
+	uint32_t id_len;
+	uint32_t block;
+	uint32_t max_data; /* more ciphertext than this is ENV_PEER_BAD */
+	uint32_t timeout_ms;
+	/* answered */
+	enum env_peer_status status;
+	uint32_t algo; /* enum pccrr_algo */
+	uint8_t iv[16];
+	uint8_t *data; /* free()d by whoever owns the request */
+	uint32_t data_len;
+	/* Loop thread; exactly once, never from inside peer_request() nor
+	 * peer_cancel(). */
+	void (*done)(struct env_peer_request *);
+	void *env_private;
+};
+
+struct env_ops {
+	uint64_t (*now_ms)(void *ctx);
+	void (*random)(void *ctx, void *buf, size_t len);
+	void (*job)(void *ctx, struct env_job *);
+	void (*peer_request)(void *ctx, struct env_peer_request *);
+	/* Gives the request up; done is still called, soon. */
+	void (*peer_cancel)(void *ctx, struct env_peer_request *);
+	/* The earliest timer may have become earlier. */
+	void (*timer_changed)(void *ctx);
+};
+
+struct env {
+	const struct env_ops *ops;
+	void *ctx;
+};
+
+#endif

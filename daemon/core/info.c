@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Cursors over the content information of a publication.  The encoded bytes are
+ * a snapshot made when the cursor is opened; Retrieve hands out the next piece.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/macros.h"
+#include "common/secmem.h"
+#include "daemon/core/publish.h"
+
+#define INLINE_MAX 4096u
+#define PIECE_MAX  (1024u * 1024u)
+
+struct info {
+	struct publication_handle h;
+	struct session *session;
+	uint8_t *bytes; /* secmem */
+	size_t len;
+	size_t pos;
+};
+
+static struct info *
+info_of(struct handle *h)
+{
+	return container_of(h, struct info, h.handle);
+}
+
+/* The version to hand out, 0 when none fits. */
+static int
+choose_version(const struct service *svc, const struct pccrc_desc *desc,
+	uint32_t min, uint32_t max)
+{
+	unsigned made = pccrc_desc_versions(desc);
+
+	if (max >= 2 && min <= 2 && (made & PCCRC_MAKE_V2) &&
+		svc->settings.preferred_content_version != 1)
+		return 2;
+	if (min <= 1 && max >= 1 && (made & PCCRC_MAKE_V1))
+		return 1;
+	return 0;
+}
+
+static enum core_result
+check_range(uint64_t content, uint64_t offset, uint64_t *length)
+{
+	if (*length == 0) {
+		if (offset != 0)
+			return CORE_E_BAD_PARAMETER;
+		*length = content;
+	}
+	if (*length > UINT64_MAX - offset)
+		return CORE_E_BAD_PARAMETER;
+	if (offset >= content || *length > content - offset)
+		return CORE_E_OUT_OF_BOUNDS;
+	return CORE_OK;
+}
+
+static void
+info_destroy(struct info *in)
+{
+	if (in->bytes != NULL) {
+		quota_give(in->session->user, QUOTA_BUFFER_BYTES, in->len);
+		sec_free(in->bytes, in->len);
+	}
+	publication_unref(in->h.pub);
+	session_unref(in->session);
+	free(in);
+}
+
+/* Builds the snapshot, counted. */
+static enum core_result
+info_fill(struct info *in, int version, uint64_t offset, uint64_t length)
+{
+	uint8_t *bytes;
+	size_t len;
+
+	if (pccrc_desc_build(in->h.pub->desc, version, offset, length, &bytes,
+		    &len) < 0)
+		return CORE_E_NO_MEMORY;
+	if (!quota_take(in->session->user, QUOTA_BUFFER_BYTES, len)) {
+		sec_free(bytes, len);
+		return CORE_E_NO_RESOURCES;
+	}
+	in->bytes = bytes;
+	in->len = len;
+	return CORE_OK;
+}
+
+enum core_result
+info_open(struct session *s, const uint8_t *ident, size_t ident_len,
+	uint64_t offset, uint64_t length, uint32_t min_version,
+	uint32_t max_version, uint64_t *ret_handle)
+{
+	struct publication *pub;
+	enum core_result r;
+	struct info *in;
+	int version;
+
+	if (min_version > max_version || min_version < 1 || max_version > 2)
+		return CORE_E_BAD_PARAMETER;
+	pub = publication_find(s->service, s->identity.uid, ident, ident_len);
+	if (pub == NULL || pub->desc == NULL)
+		return CORE_E_NOT_FOUND;
+	r = check_range(pccrc_desc_length(pub->desc), offset, &length);
+	if (r != CORE_OK)
+		return r;
+	version = choose_version(s->service, pub->desc, min_version,
+		max_version);
+	if (version == 0)
+		return CORE_E_CI_VERSION;
+	in = calloc(1, sizeof(*in));
+	if (in == NULL)
+		return CORE_E_NO_MEMORY;
+	in->session = session_ref(s);
+	in->h.pub = publication_ref(pub);
+	op_scope_init(&in->h.handle.scope, NULL, NULL);
+	r = info_fill(in, version, offset, length);
+	if (r == CORE_OK)
+		r = session_handle_add(s, &in->h.handle, HANDLE_INFO);
+	if (r != CORE_OK) {
+		info_destroy(in);
+		return r;
+	}
+	*ret_handle = in->h.handle.number;
+	return CORE_OK;
+}
+
+void
+info_close(struct handle *h)
+{
+	struct info *in = info_of(h);
+
+	session_handle_remove(in->session, h);
+	info_destroy(in);
+}
+
+enum core_result
+info_submit_retrieve(struct handle *h, uint64_t id, uint32_t len)
+{
+	struct info *in = info_of(h);
+	struct op_result result = {.has_offset = true, .offset = in->pos};
+	struct area *area = in->session->area;
+	enum core_result r;
+	struct op *op;
+	uint32_t n;
+
+	if (in->h.pub->owner == NULL)
+		return CORE_E_INVALIDATED;
+	if (len == 0)
+		return CORE_E_BAD_PARAMETER;
+	r = session_op_start(in->session, &h->scope, id, OP_RETRIEVE, &op);
+	if (r != CORE_OK)
+		return r;
+	n = (uint32_t)MIN_OF(MIN_OF(len, PIECE_MAX), in->len - in->pos);
+	if (n == 0) {
+		op_finish_status(op, CORE_E_NO_MORE);
+		return CORE_OK;
+	}
+	/* A shorter piece is always allowed, so a full read half is no reason
+	 * to wait. */
+	if (n > INLINE_MAX &&
+		area_read_alloc(area, n, &result.range_offset)) {
+		memcpy(area_read_at(area, result.range_offset),
+			in->bytes + in->pos, n);
+		area_read_sent(area, result.range_offset, n);
+		result.range_len = n;
+	} else {
+		n = MIN_OF(n, INLINE_MAX);
+		result.inline_data = in->bytes + in->pos;
+		result.inline_len = n;
+	}
+	result.bytes = n;
+	in->pos += n;
+	op_finish(op, &result);
+	return CORE_OK;
+}

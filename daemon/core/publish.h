@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Server side: streams being hashed, published contents, cursors over their
+ * content information.  The mechanism is told at the top of publish.c.
+ */
+#ifndef CORE_PUBLISH_H
+#define CORE_PUBLISH_H
+
+#include "codec/pccrc.h"
+#include "daemon/core/service_internal.h"
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+/* A content under its label.  Lives in the table of the service while it is
+ * published or being hashed; readers of its information hold references. */
+struct publication {
+	unsigned refs;
+	struct service *service;
+	struct session *owner; /* NULL: withdrawn */
+	struct pccrc_desc *desc; /* NULL while being hashed */
+	UT_hash_handle hh;
+	size_t key_len;
+	struct publication_key {
+		uint32_t uid;
+		uint8_t ident[];
+	} *key;
+};
+
+/* How stream, file and info handles begin. */
+struct publication_handle {
+	struct handle handle;
+	struct publication *pub;
+};
+
+struct publication *publication_find(struct service *, uint32_t uid,
+	const uint8_t *ident, size_t ident_len);
+struct publication *publication_ref(struct publication *);
+struct publication *publication_unref(struct publication *);
+/* Out of the table; its readers become stale. */
+void publication_withdraw(struct publication *);
+void publication_withdraw_all(struct service *, struct session *owner);
+bool publication_is(const struct publication *, const uint8_t *ident,
+	size_t ident_len);
+/* The publication that a stream, file or info handle is about, or NULL. */
+struct publication *publication_of(const struct handle *);
+
+/* Makes a publication under a new label, still without description.
+ * CORE_E_ALREADY_EXISTS, CORE_E_BAD_PARAMETER. */
+enum core_result publication_new(struct session *, const uint8_t *ident,
+	size_t ident_len, struct publication **ret_pub);
+/* What a version number of the API asks to be made: PCCRC_MAKE_*; 0: no such
+ * version. */
+unsigned publication_make(const struct service *, uint32_t version);
+
+enum core_result stream_open(struct session *, const uint8_t *ident,
+	size_t ident_len, uint64_t length, uint32_t version,
+	uint64_t *ret_handle);
+/* Its operations have ended; an unfinished publication is dropped. */
+void stream_close(struct handle *);
+enum core_result stream_submit_add(struct handle *, uint64_t op,
+	uint32_t total, const struct session_slice *);
+enum core_result stream_submit_complete(struct handle *, uint64_t op);
+enum core_result stream_feed(struct op *, const struct session_slice *);
+
+/* publish_file.c: takes fd over. */
+enum core_result file_publish(struct session *, uint64_t op,
+	const uint8_t *ident, size_t ident_len, int fd, uint64_t offset,
+	uint64_t length, uint32_t version);
+void file_close(struct handle *);
+
+/* info.c */
+enum core_result info_open(struct session *, const uint8_t *ident,
+	size_t ident_len, uint64_t offset, uint64_t length,
+	uint32_t min_version, uint32_t max_version, uint64_t *ret_handle);
+void info_close(struct handle *);
+enum core_result info_submit_retrieve(struct handle *, uint64_t op,
+	uint32_t len);
+
+#endif

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Publishing a file by descriptor.  One operation, no handle of the client: the
+ * handle here exists to give the operation a scope, and goes with it.
+ *
+ * The file is read by workers with pread, into memory of our own, and never
+ * reopened by path.  Version 1 alone is hashed by several jobs at once, 16
+ * blocks each, since its blocks are independent; with version 2 the cuts depend
+ * on each other and one job follows another.  When all is read, size and times
+ * must be what they were before, else the operation ends with bad data.
+ *
+ * A job in flight keeps the whole object; when the operation ends first, the
+ * last job to come back frees it.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/err.h"
+#include "common/fdutil.h"
+#include "common/macros.h"
+#include "daemon/core/publish.h"
+
+#define FILE_JOBS   4
+#define FILE_CHUNK  (16u * PCCRC_BLOCK_SIZE)
+#define BLOCKS_MOST (FILE_CHUNK / PCCRC_BLOCK_SIZE)
+#define HASH_SIZE   32 /* SHA-256 */
+
+struct file;
+
+struct file_job {
+	struct core_job job;
+	struct file *file;
+	bool running;
+	uint64_t at; /* in the published range */
+	uint32_t len;
+	int result;
+	uint8_t *buffer;
+	uint8_t hashes[BLOCKS_MOST * HASH_SIZE];
+};
+
+struct file {
+	struct publication_handle h;
+	struct session *session; /* reference */
+	struct op *op;		 /* NULL: ended */
+	bool detached;		 /* handle removed */
+	bool parallel;
+	int fd;
+	uint64_t offset;
+	uint64_t length;
+	uint64_t next; /* first byte that no job was given */
+	unsigned n_jobs;
+	unsigned n_running;
+	uint64_t buffer_bytes; /* counted */
+	struct stat before;
+	struct pccrc_pub *hasher;
+	struct pccrc_desc *desc;
+	struct file_job jobs[FILE_JOBS];
+};
+
+static struct file *
+file_of(struct handle *h)
+{
+	return container_of(h, struct file, h.handle);
+}
+
+static void
+file_destroy(struct file *f)
+{
+	quota_give(f->session->user, QUOTA_BUFFER_BYTES, f->buffer_bytes);
+	for (unsigned i = 0; i < FILE_JOBS; i++)
+		free(f->jobs[i].buffer);
+	if (f->fd >= 0)
+		close(f->fd);
+	pccrc_pub_free(f->hasher);
+	pccrc_desc_unref(f->desc);
+	publication_unref(f->h.pub);
+	session_unref(f->session);
+	free(f);
+}
+
+void
+file_close(struct handle *h)
+{
+	struct file *f = file_of(h);
+
+	if (f->detached)
+		return;
+	f->detached = true;
+	if (f->h.pub->desc == NULL)
+		publication_withdraw(f->h.pub);
+	session_handle_remove(f->session, h);
+	if (f->n_running == 0)
+		file_destroy(f);
+}
+
+static void
+file_forget(struct op *op)
+{
+	struct handle *h = container_of(op->scope, struct handle, scope);
+
+	file_of(h)->op = NULL;
+}
+
+static void
+file_left(struct op_scope *scope)
+{
+	file_close(container_of(scope, struct handle, scope));
+}
+
+static bool
+same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_size == b->st_size && a->st_ino == b->st_ino &&
+		a->st_dev == b->st_dev &&
+		a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+		a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+		a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* -EBADMSG: the file ends before it should, so it has changed. */
+static int
+read_all(int fd, uint8_t *buf, size_t len, uint64_t at)
+{
+	while (len > 0) {
+		ssize_t n = pread(fd, buf, len, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_new(-errno);
+		if (n == 0)
+			return err_new(-EBADMSG);
+		buf += n;
+		len -= (size_t)n;
+		at += (uint64_t)n;
+	}
+	return 0;
+}
+
+static int
+hash_blocks(struct file_job *j, struct bulk *bulk)
+{
+	struct bulk_hash_job jobs[BLOCKS_MOST];
+	size_t n = 0;
+
+	for (uint32_t at = 0; at < j->len; at += PCCRC_BLOCK_SIZE, n++) {
+		jobs[n].data = j->buffer + at;
+		jobs[n].len = MIN_OF(PCCRC_BLOCK_SIZE, j->len - at);
+		jobs[n].digest = j->hashes + n * HASH_SIZE;
+	}
+	return bulk_hash(bulk, BULK_SHA256, jobs, n);
+}
+
+static struct file_job *
+job_of(struct env_job *e)
+{
+	return container_of(container_of(e, struct core_job, env),
+		struct file_job, job);
+}
+
+static void
+chunk_run(struct env_job *e, struct bulk *bulk)
+{
+	struct file_job *j = job_of(e);
+	struct file *f = j->file;
+
+	j->result = read_all(f->fd, j->buffer, j->len, f->offset + j->at);
+	if (j->result < 0)
+		return;
+	j->result = f->parallel
+		? hash_blocks(j, bulk)
+		: pccrc_pub_feed(f->hasher, bulk, j->buffer, j->len);
+}
+
+static void
+finish_run(struct env_job *e, struct bulk *bulk)
+{
+	struct file_job *j = job_of(e);
+	struct file *f = j->file;
+	const struct server_key *key = j->job.service->key;
+	struct stat after;
+
+	if (fstat(f->fd, &after) < 0)
+		j->result = err_new(-errno);
+	else if (!same_file(&f->before, &after))
+		j->result = err_new(-EBADMSG);
+	else
+		j->result = pccrc_pub_finish(f->hasher, bulk, key->bytes,
+			key->len, &f->desc);
+}
+
+static enum core_result
+result_of(int r)
+{
+	switch (r) {
+	case 0:
+		return CORE_OK;
+	case -ENOMEM:
+		return CORE_E_NO_MEMORY;
+	case -EBADMSG:
+		return CORE_E_BAD_DATA;
+	default:
+		return CORE_E_IO;
+	}
+}
+
+static void file_step(struct file *);
+
+/* A job has come back.  false: the operation is over, f may be gone. */
+static bool
+job_back(struct file_job *j, bool ran)
+{
+	struct file *f = j->file;
+
+	j->running = false;
+	f->n_running--;
+	if (f->op == NULL) {
+		if (f->detached && f->n_running == 0)
+			file_destroy(f);
+		return false;
+	}
+	if (!ran || j->result < 0) {
+		op_finish_status(f->op,
+			ran ? result_of(j->result) : CORE_E_ABORTED);
+		return false;
+	}
+	return true;
+}
+
+static void
+chunk_done(struct core_job *job, bool ran)
+{
+	struct file_job *j = container_of(job, struct file_job, job);
+	struct file *f = j->file;
+	size_t n = (j->len + PCCRC_BLOCK_SIZE - 1) / PCCRC_BLOCK_SIZE;
+
+	if (!job_back(j, ran))
+		return;
+	f->session->service->counters.bytes_published += j->len;
+	if (f->parallel &&
+		pccrc_pub_set_blocks(f->hasher, j->at / PCCRC_BLOCK_SIZE,
+			j->hashes, n) < 0) {
+		op_finish_status(f->op, CORE_E_NO_MEMORY);
+		return;
+	}
+	file_step(f);
+}
+
+static void
+finish_done(struct core_job *job, bool ran)
+{
+	struct file_job *j = container_of(job, struct file_job, job);
+	struct file *f = j->file;
+
+	if (!job_back(j, ran))
+		return;
+	f->h.pub->desc = TAKE_PTR(f->desc);
+	op_finish_status(f->op, CORE_OK);
+}
+
+static void
+start(struct file *f, struct file_job *j,
+	void (*run)(struct env_job *, struct bulk *),
+	void (*done)(struct core_job *, bool ran))
+{
+	j->running = true;
+	f->n_running++;
+	service_job(f->session->service, &j->job, run, done,
+		f->session->identity.uid);
+}
+
+static void
+file_step(struct file *f)
+{
+	for (unsigned i = 0; i < f->n_jobs && f->next < f->length; i++) {
+		struct file_job *j = &f->jobs[i];
+
+		if (j->running)
+			continue;
+		j->at = f->next;
+		j->len = (uint32_t)MIN_OF(f->length - f->next, FILE_CHUNK);
+		f->next += j->len;
+		start(f, j, chunk_run, chunk_done);
+	}
+	if (f->n_running > 0)
+		return;
+	if (f->parallel && pccrc_pub_set_length(f->hasher, f->length) < 0)
+		op_finish_status(f->op, CORE_E_NO_MEMORY);
+	else
+		start(f, &f->jobs[0], finish_run, finish_done);
+}
+
+/* Descriptor and range: nothing is done with a foreign descriptor before its
+ * type is known. */
+static enum core_result
+check_file(struct file *f)
+{
+	if (fd_check_regular(f->fd) < 0)
+		return CORE_E_BAD_PARAMETER;
+	if (fstat(f->fd, &f->before) < 0)
+		return CORE_E_IO;
+	if (f->offset > (uint64_t)f->before.st_size)
+		return CORE_E_OUT_OF_BOUNDS;
+	if (f->length == 0)
+		f->length = (uint64_t)f->before.st_size - f->offset;
+	else if (f->length > (uint64_t)f->before.st_size - f->offset)
+		return CORE_E_OUT_OF_BOUNDS;
+	/* As CompleteStream says of an empty content. */
+	return f->length > 0 ? CORE_OK : CORE_E_BAD_DATA;
+}
+
+static enum core_result
+prepare(struct file *f, unsigned make)
+{
+	f->parallel = make == PCCRC_MAKE_V1;
+	f->n_jobs = f->parallel ? FILE_JOBS : 1;
+	if (!quota_take(f->session->user, QUOTA_BUFFER_BYTES,
+		    (uint64_t)f->n_jobs * FILE_CHUNK))
+		return CORE_E_NO_RESOURCES;
+	f->buffer_bytes = (uint64_t)f->n_jobs * FILE_CHUNK;
+	f->hasher = pccrc_pub_new(make);
+	if (f->hasher == NULL)
+		return CORE_E_NO_MEMORY;
+	for (unsigned i = 0; i < f->n_jobs; i++) {
+		f->jobs[i].file = f;
+		f->jobs[i].buffer = malloc(FILE_CHUNK);
+		if (f->jobs[i].buffer == NULL)
+			return CORE_E_NO_MEMORY;
+	}
+	return CORE_OK;
+}
+
+/* Label, handle and operation, in this order; undone backwards. */
+static enum core_result
+enlist(struct file *f, uint64_t id, const uint8_t *ident, size_t ident_len)
+{
+	enum core_result r;
+
+	r = publication_new(f->session, ident, ident_len, &f->h.pub);
+	if (r != CORE_OK)
+		return r;
+	r = session_handle_add(f->session, &f->h.handle, HANDLE_FILE);
+	if (r == CORE_OK) {
+		r = session_op_start(f->session, &f->h.handle.scope, id,
+			OP_PUBLISH_FILE, &f->op);
+		if (r != CORE_OK)
+			session_handle_remove(f->session, &f->h.handle);
+	}
+	if (r != CORE_OK)
+		publication_withdraw(f->h.pub);
+	return r;
+}
+
+enum core_result
+file_publish(struct session *s, uint64_t id, const uint8_t *ident,
+	size_t ident_len, int fd, uint64_t offset, uint64_t length,
+	uint32_t version)
+{
+	unsigned make = publication_make(s->service, version);
+	struct file *f = calloc(1, sizeof(*f));
+	enum core_result r;
+
+	if (f == NULL) {
+		close(fd);
+		return CORE_E_NO_MEMORY;
+	}
+	f->session = session_ref(s);
+	f->fd = fd;
+	f->offset = offset;
+	f->length = length;
+	op_scope_init(&f->h.handle.scope, file_left, file_forget);
+	r = make != 0 ? check_file(f) : CORE_E_BAD_PARAMETER;
+	if (r == CORE_OK)
+		r = prepare(f, make);
+	if (r == CORE_OK)
+		r = enlist(f, id, ident, ident_len);
+	if (r != CORE_OK) {
+		file_destroy(f);
+		return r;
+	}
+	file_step(f);
+	return CORE_OK;
+}

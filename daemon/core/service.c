@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Status and epochs.  The service is AVAILABLE, UNAVAILABLE (starting,
+ * stopping) or DISABLED (policy).  Whenever it leaves AVAILABLE the epoch
+ * number goes up: every pending operation ends as invalidated, every
+ * publication is withdrawn, and every handle opened before is stale - it can be
+ * closed and nothing else.
+ */
+#include "daemon/core/service.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/err.h"
+#include "common/macros.h"
+#include "common/secmem.h"
+#include "daemon/core/fetch.h"
+#include "daemon/core/peers.h"
+#include "daemon/core/publish.h"
+#include "daemon/core/service_internal.h"
+
+static void
+groups_done(struct policy_groups *g)
+{
+	free(g->gids);
+	g->gids = NULL;
+	g->n = 0;
+}
+
+static bool
+groups_copy(struct policy_groups *to, const struct policy_groups *from)
+{
+	*to = (struct policy_groups){.all = from->all};
+	if (from->n == 0)
+		return true;
+	to->gids = calloc(from->n, sizeof(to->gids[0]));
+	if (to->gids == NULL)
+		return false;
+	memcpy(to->gids, from->gids, from->n * sizeof(to->gids[0]));
+	to->n = from->n;
+	return true;
+}
+
+static void
+settings_done(struct service_settings *s)
+{
+	groups_done(&s->policy.admins);
+	groups_done(&s->policy.clients);
+	groups_done(&s->policy.publishers);
+	free(s->peers);
+	s->peers = NULL;
+}
+
+static bool
+settings_copy(struct service_settings *to, const struct service_settings *from)
+{
+	const struct policy *p = &from->policy;
+
+	*to = *from;
+	to->policy.admins = (struct policy_groups){0};
+	to->policy.clients = (struct policy_groups){0};
+	to->policy.publishers = (struct policy_groups){0};
+	to->peers = calloc(from->n_peers + 1, sizeof(to->peers[0]));
+	if (to->peers == NULL ||
+		!groups_copy(&to->policy.admins, &p->admins) ||
+		!groups_copy(&to->policy.clients, &p->clients) ||
+		!groups_copy(&to->policy.publishers, &p->publishers)) {
+		settings_done(to);
+		return false;
+	}
+	if (from->n_peers > 0)
+		memcpy(to->peers, from->peers,
+			from->n_peers * sizeof(to->peers[0]));
+	return true;
+}
+
+static bool
+key_copy(struct service *svc, const uint8_t *key, size_t key_len)
+{
+	svc->key = sec_alloc(sizeof(*svc->key) + key_len);
+	if (svc->key == NULL)
+		return false;
+	svc->key->len = key_len;
+	memcpy(svc->key->bytes, key, key_len);
+	return true;
+}
+
+struct service *
+service_new(const struct env *env, struct block_store *store,
+	const struct service_settings *settings, const uint8_t *key,
+	size_t key_len)
+{
+	struct service *svc = calloc(1, sizeof(*svc));
+
+	if (svc == NULL)
+		return NULL;
+	TAILQ_INIT(&svc->sessions);
+	svc->env = env;
+	svc->store = store;
+	svc->status = SERVICE_UNAVAILABLE;
+	svc->epoch = 1;
+	svc->armed_ms = UINT64_MAX;
+	svc->started_ms = service_now_ms(svc);
+	wheel_init(&svc->wheel, svc->started_ms);
+	svc->quota = quota_new(&settings->limits);
+	svc->bulk = bulk_new(BULK_EVP);
+	svc->label = malloc(sizeof(*svc->label) + SESSION_IDENTIFIER_MAX);
+	svc->peers = peers_new(svc);
+	if (svc->quota == NULL || svc->bulk == NULL || svc->peers == NULL ||
+		svc->label == NULL || !key_copy(svc, key, key_len) ||
+		service_configure(svc, settings) < 0)
+		return service_free(svc);
+	return svc;
+}
+
+bool
+service_idle(const struct service *svc)
+{
+	return svc->busy == 0;
+}
+
+struct service *
+service_free(struct service *svc)
+{
+	if (svc == NULL)
+		return NULL;
+	assert(TAILQ_EMPTY(&svc->sessions));
+	assert(svc->busy == 0);
+	fetch_free_all(svc);
+	assert(svc->publications == NULL);
+	peers_free(svc->peers);
+	quota_free(svc->quota);
+	bulk_free(svc->bulk);
+	free(svc->label);
+	if (svc->key != NULL)
+		sec_free(svc->key, sizeof(*svc->key) + svc->key->len);
+	settings_done(&svc->settings);
+	free(svc);
+	return NULL;
+}
+
+static void
+invalidate(struct service *svc)
+{
+	struct session *s;
+
+	svc->epoch++;
+	svc->counters.epochs++;
+	TAILQ_FOREACH (s, &svc->sessions, link) {
+		session_cancel_handles(s, NULL, NULL, CORE_E_INVALIDATED);
+		op_cancel_scope(&s->own_scope, CORE_E_INVALIDATED);
+		publication_withdraw_all(svc, s);
+	}
+}
+
+static void
+set_status(struct service *svc, enum service_status status)
+{
+	enum service_status before = svc->status;
+	uint32_t min, max;
+	struct session *s;
+
+	if (status == before)
+		return;
+	svc->status = status;
+	if (before == SERVICE_AVAILABLE)
+		invalidate(svc);
+	service_content_versions(svc, &min, &max);
+	TAILQ_FOREACH (s, &svc->sessions, link)
+		s->ops->status(s->ctx, status, min, max);
+}
+
+static void
+evaluate(struct service *svc)
+{
+	if (!svc->settings.policy.enabled)
+		set_status(svc, SERVICE_DISABLED);
+	else if (!svc->ready)
+		set_status(svc, SERVICE_UNAVAILABLE);
+	else
+		set_status(svc, SERVICE_AVAILABLE);
+}
+
+static bool
+needs_role(const struct handle *h, const void *roles)
+{
+	return *(const unsigned *)roles &
+		(h->type == HANDLE_CONTENT ? ROLE_CLIENT : ROLE_PUBLISHER);
+}
+
+/* A session that lost a role loses what it has pending under it. */
+static void
+session_roles_changed(struct session *s)
+{
+	unsigned lost = s->roles;
+
+	s->roles = policy_roles(&s->service->settings.policy, &s->identity);
+	lost &= ~s->roles;
+	session_cancel_handles(s, needs_role, &lost, CORE_E_INVALIDATED);
+	if (lost & ROLE_CLIENT)
+		op_cancel_scope(&s->own_scope, CORE_E_INVALIDATED);
+}
+
+int
+service_configure(struct service *svc, const struct service_settings *settings)
+{
+	struct service_settings copy;
+	struct session *s;
+	int r;
+
+	if (!settings_copy(&copy, settings))
+		return -ENOMEM;
+	r = peers_configure(svc->peers, copy.peers, copy.n_peers);
+	if (r < 0) {
+		settings_done(&copy);
+		return err_pass(r);
+	}
+	settings_done(&svc->settings);
+	svc->settings = copy;
+	quota_set_limits(svc->quota, &copy.limits);
+	TAILQ_FOREACH (s, &svc->sessions, link)
+		session_roles_changed(s);
+	evaluate(svc);
+	return 0;
+}
+
+void
+service_ready(struct service *svc, bool ready)
+{
+	svc->ready = ready;
+	evaluate(svc);
+	if (!ready)
+		fetch_stop_all(svc);
+}
+
+enum service_status
+service_status(const struct service *svc)
+{
+	return svc->status;
+}
+
+void
+service_content_versions(const struct service *svc, uint32_t *ret_min,
+	uint32_t *ret_max)
+{
+	*ret_min = 1;
+	*ret_max = svc->settings.preferred_content_version == 1 ? 1 : 2;
+}
+
+uint32_t
+service_epoch(const struct service *svc)
+{
+	return svc->epoch;
+}
+
+const struct service_counters *
+service_counters(const struct service *svc)
+{
+	return &svc->counters;
+}
+
+const struct service_settings *
+service_settings(const struct service *svc)
+{
+	return &svc->settings;
+}
+
+struct quota_table *
+service_quota(struct service *svc)
+{
+	return svc->quota;
+}
+
+struct block_store *
+service_store(struct service *svc)
+{
+	return svc->store;
+}
+
+uint64_t
+service_now_ms(const struct service *svc)
+{
+	return svc->env->ops->now_ms(svc->env->ctx);
+}
+
+uint32_t
+service_now_ds(const struct service *svc)
+{
+	return (uint32_t)((service_now_ms(svc) - svc->started_ms) / 100);
+}
+
+void
+service_timer(struct service *svc, struct wheel_timer *t, uint64_t delay_ms)
+{
+	/* One more, because the clock was cut down to whole milliseconds. */
+	uint64_t due_ms = service_now_ms(svc) + delay_ms + 1;
+
+	wheel_start(&svc->wheel, t, due_ms);
+	if (due_ms >= svc->armed_ms)
+		return;
+	svc->armed_ms = due_ms;
+	svc->env->ops->timer_changed(svc->env->ctx);
+}
+
+void
+service_tick(struct service *svc)
+{
+	wheel_advance(&svc->wheel, service_now_ms(svc));
+}
+
+uint64_t
+service_next_ms(struct service *svc)
+{
+	svc->armed_ms = wheel_next_ms(&svc->wheel);
+	return svc->armed_ms;
+}
+
+static void
+job_done(struct env_job *e, bool ran)
+{
+	struct core_job *job = container_of(e, struct core_job, env);
+
+	job->service->busy--;
+	job->done(job, ran);
+}
+
+void
+service_job(struct service *svc, struct core_job *job,
+	void (*run)(struct env_job *, struct bulk *),
+	void (*done)(struct core_job *, bool ran), uint32_t uid)
+{
+	job->service = svc;
+	job->done = done;
+	job->env.run = run;
+	job->env.done = job_done;
+	job->env.uid = uid;
+	svc->busy++;
+	svc->env->ops->job(svc->env->ctx, &job->env);
+}
+
+void
+service_each_session(struct service *svc,
+	void (*fn)(struct session *, void *ctx), void *ctx)
+{
+	struct session *s;
+
+	TAILQ_FOREACH (s, &svc->sessions, link)
+		fn(s, ctx);
+}
+
+struct session *
+service_find_session(struct service *svc, uint64_t number)
+{
+	struct session *s;
+
+	TAILQ_FOREACH (s, &svc->sessions, link)
+		if (s->number == number)
+			return s;
+	return NULL;
+}
+
+void
+service_each_peer(struct service *svc,
+	void (*fn)(const struct peer_view *, void *ctx), void *ctx)
+{
+	peers_each(svc->peers, fn, ctx);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One PeerDistStartup: owner of handles and operations.  These are the calls
+ * that daemon/api makes for a client.
+ *
+ * Each call checks in the order of the API sheet, section 3.6: handle (6),
+ * service status and role (1260, 4065), epoch (4057), then the object.  Every
+ * call may also return CORE_E_NO_MEMORY and, where something is made,
+ * CORE_E_NO_RESOURCES.
+ *
+ * A submit that returns CORE_OK has called ops->accept, which queues the ACK,
+ * and owes one completion (ops->complete, perhaps called already).  Any other
+ * result is the code for the ACK, and accept was not called.
+ */
+#ifndef CORE_SESSION_H
+#define CORE_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/core/area.h"
+#include "daemon/core/op.h"
+#include "daemon/core/service.h"
+
+struct session;
+
+#define SESSION_TAG_SIZE       16
+#define SESSION_IDENTIFIER_MAX 32768u
+/* Timeouts of reads, in the API's own terms. */
+#define SESSION_TIMEOUT_LOCAL	0u
+#define SESSION_TIMEOUT_DEFAULT 0xFFFFFFFEu
+
+/* What a session tells its client; all queue a message and return. */
+struct session_ops {
+	void (*complete)(void *ctx, uint64_t op, const struct op_result *);
+	/* Reserves the memory of the operation's completion and queues its ACK
+	 * with 0.  Called from inside the submitting call. */
+	bool (*accept)(void *ctx, uint64_t op);
+	/* The next slice of an add is wanted, at most len bytes. */
+	void (*need)(void *ctx, uint64_t op, uint32_t len);
+	/* A slice of the write half is the client's again. */
+	void (*released)(void *ctx, uint64_t op, uint32_t offset, uint32_t len);
+	void (*status)(void *ctx, enum service_status, uint32_t min_version,
+		uint32_t max_version);
+};
+
+struct session_slice {
+	/* Either bytes, valid during the call only, or a range of the write
+	 * half. */
+	const uint8_t *inline_data;
+	uint32_t offset;
+	uint32_t len;
+};
+
+/* identity and area are taken over on success.  CORE_E_NO_RESOURCES,
+ * CORE_E_NO_MEMORY. */
+enum core_result session_new(struct session **ret_session, struct service *,
+	const struct identity *, struct area *, const struct session_ops *,
+	void *ctx);
+/* Ends everything.  tell: complete what is pending with CORE_E_ABORTED (the
+ * client asked for it); otherwise without a word (he is gone).  NULL. */
+struct session *session_free(struct session *, bool tell);
+
+uint64_t session_number(const struct session *);
+const struct identity *session_identity(const struct session *);
+unsigned session_roles(const struct session *);
+struct op_owner *session_owner(struct session *);
+struct service *session_service(struct session *);
+size_t session_handles(const struct session *);
+uint64_t session_started_ms(const struct session *);
+
+/* The client returned a read range; placed the next slice.  CORE_E_PROTOCOL. */
+enum core_result session_return(struct session *, uint32_t offset,
+	uint32_t len);
+enum core_result session_feed(struct session *, uint64_t op,
+	const struct session_slice *);
+
+/* Server part. */
+enum core_result session_publish_open(struct session *, const uint8_t *ident,
+	size_t ident_len, uint64_t length, uint32_t version,
+	uint64_t *ret_handle);
+enum core_result session_stream_close(struct session *, uint64_t handle);
+enum core_result session_unpublish(struct session *, const uint8_t *ident,
+	size_t ident_len);
+enum core_result session_info_open(struct session *, const uint8_t *ident,
+	size_t ident_len, uint64_t offset, uint64_t length,
+	uint32_t min_version, uint32_t max_version, uint64_t *ret_handle);
+enum core_result session_info_close(struct session *, uint64_t handle);
+enum core_result session_server_cancel(struct session *, const uint8_t *ident,
+	size_t ident_len, uint64_t op);
+enum core_result session_stream_add(struct session *, uint64_t op,
+	uint64_t handle, uint32_t total, const struct session_slice *);
+enum core_result session_stream_complete(struct session *, uint64_t op,
+	uint64_t handle);
+/* fd is taken over in every case. */
+enum core_result session_publish_file(struct session *, uint64_t op,
+	const uint8_t *ident, size_t ident_len, int fd, uint64_t offset,
+	uint64_t length, uint32_t version);
+enum core_result session_retrieve(struct session *, uint64_t op,
+	uint64_t handle, uint32_t len);
+
+/* Client part. */
+enum core_result session_content_open(struct session *, const uint8_t *tag,
+	uint64_t *ret_handle);
+enum core_result session_content_close(struct session *, uint64_t handle);
+enum core_result session_content_info(struct session *, uint64_t handle,
+	bool *ret_flash_crowd);
+/* op 0: all of the handle. */
+enum core_result session_client_cancel(struct session *, uint64_t handle,
+	uint64_t op);
+enum core_result session_ci_add(struct session *, uint64_t op, uint64_t handle,
+	uint32_t total, const struct session_slice *);
+enum core_result session_ci_complete(struct session *, uint64_t op,
+	uint64_t handle);
+enum core_result session_data_add(struct session *, uint64_t op,
+	uint64_t handle, uint64_t offset, uint32_t total,
+	const struct session_slice *);
+enum core_result session_block_read(struct session *, uint64_t op,
+	uint64_t handle, uint64_t offset, uint32_t len, uint32_t timeout_ms);
+enum core_result session_stream_read(struct session *, uint64_t op,
+	uint64_t handle, uint32_t len, uint32_t timeout_ms);
+enum core_result session_flush(struct session *, uint64_t op,
+	const uint8_t *tag);
+
+/* peerdistctl cancel: by operation id of this session, the same way. */
+enum core_result session_admin_cancel(struct session *, uint64_t op);
+
+struct session_op_view {
+	uint64_t id;
+	enum op_kind kind;
+	uint64_t handle;
+	uint64_t age_ms;
+};
+void session_each_op(struct session *,
+	void (*fn)(const struct session_op_view *, void *ctx), void *ctx);
+
+#endif

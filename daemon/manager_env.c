@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A job of the core becomes a job of the pool in place: the pool's record lies
+ * in the private part of the core's.  A job without work (run is NULL) only
+ * wants its answer later; it stays on the loop, since waking a thread on
+ * another processor costs more than most answers.
+ */
+#include "daemon/manager_env.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "codec/bulk.h"
+#include "common/macros.h"
+#include "daemon/net/loop.h"
+#include "daemon/net/retrieve.h"
+
+#define THREADS_AUTO_MAX 4
+
+_Static_assert(
+	sizeof(struct work_job) <= sizeof(((struct env_job *)0)->env_private),
+	"the pool's record fits the core's job");
+_Static_assert(
+	_Alignof(struct work_job) <= _Alignof(void *), "and may lie there");
+_Static_assert(sizeof(struct loop_deferred) <=
+		sizeof(((struct env_job *)0)->env_private),
+	"the loop's record fits, too");
+
+static struct env_job *
+job_of(struct work_job *w)
+{
+	return container_of(w, struct env_job, env_private);
+}
+
+static void
+run_job(struct work_job *w, void *thread_ctx)
+{
+	struct env_job *job = job_of(w);
+
+	/* Without memory for its hasher a thread cannot do anything; the
+	 * core takes a job that did not run for a failure. */
+	if (thread_ctx == NULL)
+		w->ran = 0;
+	else
+		job->run(job, thread_ctx);
+}
+
+static void
+end_job(struct work_job *w)
+{
+	struct env_job *job = job_of(w);
+
+	job->done(job, w->ran);
+}
+
+static uint64_t
+now_ms(void *ctx)
+{
+	return loop_now_ms();
+}
+
+/* getrandom() for up to 256 bytes cannot fail once the pool is ready. */
+static void
+fill_random(void *ctx, void *buf, size_t len)
+{
+	uint8_t *p = buf;
+
+	while (len > 0) {
+		ssize_t n = getrandom(p, MIN_OF(len, 256u), 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			abort();
+		p += n;
+		len -= (size_t)n;
+	}
+}
+
+static void
+end_deferred(struct loop_deferred *d)
+{
+	struct env_job *job = container_of(d, struct env_job, env_private);
+
+	job->done(job, true);
+}
+
+static void
+defer_job(struct host_env *e, struct env_job *job)
+{
+	struct loop_deferred *d = (void *)job->env_private;
+
+	*d = (struct loop_deferred){.fn = end_deferred};
+	loop_defer(e->loop, d);
+}
+
+static void
+submit_job(void *ctx, struct env_job *job)
+{
+	struct host_env *e = ctx;
+	struct work_job *w = (void *)job->env_private;
+
+	if (job->run == NULL) {
+		defer_job(e, job);
+		return;
+	}
+	*w = (struct work_job){
+		.run = run_job,
+		.done = end_job,
+		.uid = job->uid,
+		.slow = job->slow,
+	};
+	work_submit(e->pool, w);
+}
+
+static void
+peer_request(void *ctx, struct env_peer_request *request)
+{
+	struct host_env *e = ctx;
+
+	retrieve_request(e->retrieve, request);
+}
+
+static void
+peer_cancel(void *ctx, struct env_peer_request *request)
+{
+	struct host_env *e = ctx;
+
+	retrieve_cancel(e->retrieve, request);
+}
+
+static void
+timer_changed(void *ctx)
+{
+	struct host_env *e = ctx;
+
+	loop_timer_changed(e->loop);
+}
+
+static const struct env_ops ops = {
+	.now_ms = now_ms,
+	.random = fill_random,
+	.job = submit_job,
+	.peer_request = peer_request,
+	.peer_cancel = peer_cancel,
+	.timer_changed = timer_changed,
+};
+
+void
+host_env_init(struct host_env *e, struct loop *loop, struct work_pool *pool,
+	struct retrieve *retrieve)
+{
+	*e = (struct host_env){
+		.env = {.ops = &ops, .ctx = e},
+		.loop = loop,
+		.pool = pool,
+		.retrieve = retrieve,
+	};
+}
+
+static void *
+thread_ctx_new(void)
+{
+	return bulk_new(BULK_AUTO);
+}
+
+static void
+thread_ctx_free(void *bulk)
+{
+	bulk_free(bulk);
+}
+
+int
+host_env_pool(struct work_pool **ret_pool, unsigned threads)
+{
+	static const struct work_thread_ops thread_ops = {
+		.ctx_new = thread_ctx_new,
+		.ctx_free = thread_ctx_free,
+	};
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (threads == 0)
+		threads = cpus < 1
+			? 1
+			: MIN_OF((unsigned)cpus, (unsigned)THREADS_AUTO_MAX);
+	return work_new(ret_pool, threads, &thread_ops);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Settings in the words of the parts. */
+#ifndef DAEMON_MANAGER_SETTINGS_H
+#define DAEMON_MANAGER_SETTINGS_H
+
+#include "daemon/api/client.h"
+#include "daemon/conf.h"
+#include "daemon/core/service.h"
+
+/* Points into conf, which must outlive the use. */
+void settings_for_service(struct conf *, struct service_settings *ret);
+void settings_for_clients(const struct conf *, struct client_limits *ret);
+/* Bytes of the cache in memory. */
+uint64_t settings_cache_bytes(const struct conf *);
+
+/* Problems of the last reading: "ORIGIN: TEXT" each, the first so many. */
+#define PROBLEMS_MAX 64
+struct problems {
+	size_t n; /* all */
+	size_t n_lines;
+	char *lines[PROBLEMS_MAX];
+};
+/* A conf_report_fn; ctx is a struct problems.  Logs it, too. */
+void problems_add(void *ctx, const char *origin, const char *text);
+void problems_done(struct problems *);
+
+/* Members of the documents that peerdistctl gets. */
+void settings_put_config(struct json *, const struct conf *);
+void settings_put_problems(struct json *, const struct problems *);
+
+#endif

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-2-Clause
+
+core_SRC := \
+	daemon/core/area.c \
+	daemon/core/content.c \
+	daemon/core/content_data.c \
+	daemon/core/content_read.c \
+	daemon/core/fetch.c \
+	daemon/core/flush.c \
+	daemon/core/handle.c \
+	daemon/core/info.c \
+	daemon/core/op.c \
+	daemon/core/peers.c \
+	daemon/core/policy.c \
+	daemon/core/publication.c \
+	daemon/core/publish_file.c \
+	daemon/core/quota.c \
+	daemon/core/service.c \
+	daemon/core/session.c \
+	daemon/core/slice.c \
+	daemon/core/stream.c \
+	daemon/core/wheel.c
+
+store_SRC := \
+	daemon/store/store_mem.c
+
+net_SRC := \
+	daemon/net/http_client.c \
+	daemon/net/loop.c \
+	daemon/net/retrieve.c
+
+test_http_client_EXTRA := $(B)/obj/tests/unit/net_peer.o
+test_retrieve_EXTRA := $(B)/obj/tests/unit/net_peer.o
+
+api_SRC := \
+	daemon/api/api_admin.c \
+	daemon/api/api_client.c \
+	daemon/api/api_server.c \
+	daemon/api/api_session.c \
+	daemon/api/client.c \
+	daemon/api/dispatch.c \
+	daemon/api/json_out.c \
+	daemon/api/listener.c \
+	daemon/api/status_map.c
+
+daemon_SRC := \
+	daemon/conf.c \
+	daemon/conf_dump.c \
+	daemon/conf_table.c \
+	daemon/conf_value.c \
+	daemon/log.c \
+	daemon/main.c \
+	daemon/manager.c \
+	daemon/manager_env.c \
+	daemon/manager_secret.c \
+	daemon/manager_settings.c \
+	daemon/manager_socket.c
+
+# These need no more of the daemon than the settings.
+test_conf_LIBS := daemon common
+test_log_LIBS := daemon common
+fuzz_conf_LIBS := daemon common
+
+test_client_EXTRA := $(B)/obj/tests/unit/api_harness.o
+test_dispatch_EXTRA := $(test_client_EXTRA)
+test_listener_EXTRA := $(test_client_EXTRA)
+
+PROGRAMS += $(B)/peerdistd

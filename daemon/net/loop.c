@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A pass is: wait for events and call their handlers, call what was deferred,
+ * set the timer.  Calls deferred by deferred calls wait for the next pass,
+ * which then polls without blocking, so that work which defers itself for ever
+ * does not starve the sockets.
+ *
+ * The timer is one libevent timer.  It is looked at only once a pass, and only
+ * when somebody said that the time may have changed: asking the core costs
+ * nothing, telling libevent costs 400 ns.  libevent's clock ticks coarsely and
+ * counts from the start of the pass, so the timer can come early by a
+ * little; the core then finds nothing due and the rest is waited for.
+ */
+#include "daemon/net/loop.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/macros.h"
+
+/* libevent adds the wait to the time of day; keep that far from overflow */
+#define WAIT_MAX_MS (24u * 60 * 60 * 1000)
+
+TAILQ_HEAD(deferred_list, loop_deferred);
+
+struct loop {
+	struct event_base *base;
+	const struct loop_timer_ops *ops;
+	void *ctx;
+	struct event timer;
+	uint64_t armed_ms;  /* UINT64_MAX: not armed */
+	uint64_t wanted_ms; /* from loop_timer_set() */
+	bool changed;
+	bool stop;
+	struct deferred_list deferred;
+};
+
+struct loop_watch {
+	struct event event;
+	void (*fn)(void *ctx);
+	void *ctx;
+};
+
+uint64_t
+loop_now_ms(void)
+{
+	return clock_now_us() / US_PER_MS;
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop *loop = arg;
+
+	loop->armed_ms = UINT64_MAX;
+	loop->changed = true;
+	if (loop->ops != NULL)
+		loop->ops->tick(loop->ctx);
+}
+
+int
+loop_new(struct loop **ret_loop, const struct loop_timer_ops *ops, void *ctx)
+{
+	struct event_config *config = event_config_new();
+	struct loop *loop = calloc(1, sizeof(*loop));
+
+	if (config != NULL && loop != NULL) {
+		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+		loop->base = event_base_new_with_config(config);
+	}
+	if (config != NULL)
+		event_config_free(config);
+	if (loop == NULL || loop->base == NULL) {
+		free(loop);
+		return err_new(-ENOMEM);
+	}
+	loop->ops = ops;
+	loop->ctx = ctx;
+	loop->armed_ms = UINT64_MAX;
+	loop->wanted_ms = UINT64_MAX;
+	TAILQ_INIT(&loop->deferred);
+	evtimer_assign(&loop->timer, loop->base, on_timer, loop);
+	*ret_loop = loop;
+	return 0;
+}
+
+struct loop *
+loop_free(struct loop *loop)
+{
+	if (loop == NULL)
+		return NULL;
+	assert(TAILQ_EMPTY(&loop->deferred));
+	event_del(&loop->timer);
+	event_base_free(loop->base);
+	free(loop);
+	return NULL;
+}
+
+struct event_base *
+loop_base(struct loop *loop)
+{
+	return loop->base;
+}
+
+static void
+run_deferred(struct loop *loop)
+{
+	struct deferred_list now = TAILQ_HEAD_INITIALIZER(now);
+	struct loop_deferred last = {0};
+	struct loop_deferred *d;
+
+	/* A mark instead of a second list: calls may be taken back while
+	 * others run. */
+	if (TAILQ_EMPTY(&loop->deferred))
+		return;
+	TAILQ_INSERT_TAIL(&loop->deferred, &last, link);
+	while ((d = TAILQ_FIRST(&loop->deferred)) != &last) {
+		TAILQ_REMOVE(&loop->deferred, d, link);
+		d->queued = false;
+		d->fn(d);
+	}
+	TAILQ_REMOVE(&loop->deferred, &last, link);
+}
+
+static void
+set_timer(struct loop *loop)
+{
+	uint64_t due = loop->wanted_ms;
+	uint64_t now, wait = 0;
+	struct timeval tv;
+
+	if (loop->changed && loop->ops != NULL)
+		due = MIN_OF(due, loop->ops->next_ms(loop->ctx));
+	loop->changed = false;
+	if (due >= loop->armed_ms)
+		return;
+	now = loop_now_ms();
+	if (due > now)
+		wait = MIN_OF(due - now, WAIT_MAX_MS);
+	tv.tv_sec = (time_t)(wait / 1000);
+	tv.tv_usec = (suseconds_t)(wait % 1000 * 1000);
+	/* libevent grows its heap for this once; without memory for that the
+	 * next pass tries again */
+	if (event_add(&loop->timer, &tv) < 0) {
+		loop->changed = true;
+		return;
+	}
+	loop->armed_ms = due;
+	loop->wanted_ms = UINT64_MAX;
+}
+
+int
+loop_run(struct loop *loop)
+{
+	int flags;
+
+	loop->stop = false;
+	loop->changed = true;
+	for (;;) {
+		run_deferred(loop);
+		set_timer(loop);
+		flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
+		if (!TAILQ_EMPTY(&loop->deferred))
+			flags |= EVLOOP_NONBLOCK;
+		else if (loop->stop)
+			return 0;
+		if (event_base_loop(loop->base, flags) < 0)
+			return err_new(-EIO);
+	}
+}
+
+void
+loop_stop(struct loop *loop)
+{
+	loop->stop = true;
+}
+
+void
+loop_defer(struct loop *loop, struct loop_deferred *d)
+{
+	if (d->queued)
+		return;
+	d->queued = true;
+	TAILQ_INSERT_TAIL(&loop->deferred, d, link);
+}
+
+void
+loop_undefer(struct loop *loop, struct loop_deferred *d)
+{
+	if (!d->queued)
+		return;
+	d->queued = false;
+	TAILQ_REMOVE(&loop->deferred, d, link);
+}
+
+void
+loop_timer_changed(struct loop *loop)
+{
+	loop->changed = true;
+}
+
+void
+loop_timer_set(struct loop *loop, uint64_t abs_ms)
+{
+	loop->wanted_ms = MIN_OF(loop->wanted_ms, abs_ms);
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop_watch *watch = arg;
+
+	watch->fn(watch->ctx);
+}
+
+struct loop_watch *
+loop_watch_new(struct loop *loop, int fd, void (*fn)(void *ctx), void *ctx)
+{
+	struct loop_watch *watch = calloc(1, sizeof(*watch));
+
+	if (watch == NULL)
+		return NULL;
+	watch->fn = fn;
+	watch->ctx = ctx;
+	event_assign(&watch->event, loop->base, fd, EV_READ | EV_PERSIST,
+		on_readable, watch);
+	if (event_add(&watch->event, NULL) < 0) {
+		free(watch);
+		return NULL;
+	}
+	return watch;
+}
+
+struct loop_watch *
+loop_watch_free(struct loop_watch *watch)
+{
+	if (watch == NULL)
+		return NULL;
+	event_del(&watch->event);
+	free(watch);
+	return NULL;
+}

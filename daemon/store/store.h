@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The block store as the core and the upload side see it.  Every call that may
+ * touch the disk answers through done, on the loop thread, never from inside
+ * the call.  A store may lose anything at any time: that is a cold cache.
+ *
+ * Blocks are kept as they travel to peers: ciphertext with its IV.  A block is
+ * named by segment id and index (version 2: index 0).  The store never sees a
+ * segment secret.
+ *
+ * Claims: a block carries a 16-byte tag that only a holder of the segment
+ * secret and of the block's hash can make.  A *proved* block was verified
+ * against a block list that gives the segment's HoD; an unproved one only
+ * against a list that nothing vouches for.  A reader sees a block when its tag
+ * equals his; a block of an equal index with another tag does not exist for
+ * him.  Several unproved variants of one block may exist side by side (at most
+ * STORE_VARIANTS; the oldest goes); a proved block with the same tag replaces
+ * an unproved one.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STORE_ID_MAX	 64
+#define STORE_CLAIM_SIZE 16
+#define STORE_TAG_SIZE	 16
+#define STORE_VARIANTS	 4
+/* Pointers that each request keeps for the store, so that no call can fail for
+ * want of memory before it has begun. */
+#define STORE_PRIVATE 12
+
+struct bulk;
+
+enum store_status {
+	STORE_OK,
+	STORE_MISSING,	 /* not there for this reader */
+	STORE_ROTTEN,	 /* was there, is damaged, is dropped */
+	STORE_NO_MEMORY,
+	STORE_DISK_FULL,
+	STORE_IO,
+};
+
+/* One block as one reader names it. */
+struct store_ref {
+	const uint8_t *id;
+	uint8_t id_len;
+	uint32_t index;
+	uint8_t claim[STORE_CLAIM_SIZE];
+	enum store_status status; /* the answer */
+	void *store_private;
+};
+
+/* A block's bytes. */
+struct store_block {
+	uint32_t plain_len;
+	uint32_t cipher_len;
+	uint32_t algo; /* enum pccrr_algo */
+	bool proved;
+	uint8_t iv[16];
+	const uint8_t *cipher;
+};
+
+/* Whose content it is: FlushContent removes by this. */
+struct store_owner {
+	uint32_t uid;
+	uint8_t tag[STORE_TAG_SIZE];
+};
+
+/* Which of the refs are there.  ids must stay valid until done. */
+struct store_lookup {
+	struct store_ref *refs;
+	size_t n_refs;
+	void (*done)(struct store_lookup *);
+	void *store_private[STORE_PRIVATE];
+};
+
+/* Reads blocks.  consume is called on a worker thread for each ref that is
+ * there, with the ciphertext already checked for damage; the block is valid
+ * during the call only.  Then done, once, with every ref's status. */
+struct store_get {
+	struct store_ref *refs;
+	size_t n_refs;
+	uint32_t uid; /* for round robin between users */
+	/* false: the block did not decrypt to what its hash promises */
+	bool (*consume)(struct store_get *, size_t ref,
+		const struct store_block *, struct bulk *);
+	void (*done)(struct store_get *);
+	void *store_private[STORE_PRIVATE];
+};
+
+/* Adds blocks, each verified by the caller from the very bytes given.  The
+ * cipher bytes must stay valid until done; ref.status tells for each. A block
+ * that is there already only gains the owner. */
+struct store_put {
+	struct store_ref *refs;
+	const struct store_block *blocks;
+	size_t n_refs;
+	struct store_owner owner;
+	void (*done)(struct store_put *);
+	void *store_private[STORE_PRIVATE];
+};
+
+struct store_flush {
+	struct store_owner owner;
+	enum store_status status;
+	void (*done)(struct store_flush *);
+	void *store_private[STORE_PRIVATE];
+};
+
+struct store_stats {
+	uint64_t blocks;
+	uint64_t bytes;	    /* ciphertext */
+	uint64_t max_bytes; /* 0: no limit */
+	uint64_t evicted;
+	uint64_t rotten;
+};
+
+struct block_store;
+
+struct block_store_ops {
+	void (*lookup)(struct block_store *, struct store_lookup *);
+	void (*get)(struct block_store *, struct store_get *);
+	void (*put)(struct block_store *, struct store_put *);
+	void (*flush)(struct block_store *, struct store_flush *);
+	/* A reader found that a block is not what it claims to be. */
+	void (*drop)(struct block_store *, const struct store_ref *);
+	/* Everything, of everybody. */
+	void (*clear)(struct block_store *, struct store_flush *);
+	void (*stats)(struct block_store *, struct store_stats *ret);
+	void (*set_limit)(struct block_store *, uint64_t max_bytes);
+	/* All requests are done before; returns NULL. */
+	struct block_store *(*close)(struct block_store *);
+};
+
+struct block_store {
+	const struct block_store_ops *ops;
+};
+
+#endif

@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The block store in memory.
+ *
+ *   segment   by id, in a hash table
+ *   entry     one block of a segment: index, claim, ciphertext, owners
+ *
+ * Entries of a segment lie in an array sorted by index; variants of one block
+ * (equal index, different claims) are neighbours.  All entries are on one list
+ * in order of last use, which is what goes when the limit is passed.
+ *
+ * Answers are given through jobs: of nothing for most requests, of real work
+ * for get, whose consume runs on a worker.  While it does, the entries it reads
+ * are held, and an eviction only takes them out of the tables.
+ */
+#include "daemon/store/store_mem.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "common/macros.h"
+
+struct owner_ref {
+	struct store_owner owner;
+	struct owner_ref *next;
+};
+
+struct entry {
+	unsigned refs; /* the tables' and each running get's */
+	struct segment *segment; /* NULL: taken out */
+	TAILQ_ENTRY(entry) lru;
+	uint32_t index;
+	uint8_t claim[STORE_CLAIM_SIZE];
+	struct owner_ref *owners;
+	struct store_block block;
+	uint8_t cipher[];
+};
+
+TAILQ_HEAD(entry_list, entry);
+
+struct segment {
+	UT_hash_handle hh;
+	uint8_t id[STORE_ID_MAX];
+	size_t id_len;
+	size_t n;
+	size_t cap;
+	struct entry **entries;
+};
+
+struct store_mem {
+	struct block_store base;
+	const struct env *env;
+	struct segment *segments;
+	struct entry_list lru; /* first: longest unused */
+	struct store_stats stats;
+};
+
+/* What lies in a request's store_private. */
+struct mem_job {
+	struct env_job job;
+	struct store_mem *store;
+};
+
+_Static_assert(sizeof(struct mem_job) <= STORE_PRIVATE * sizeof(void *),
+	"a request has room for its job");
+
+static struct store_mem *
+mem_of(struct block_store *s)
+{
+	return container_of(s, struct store_mem, base);
+}
+
+static void
+entry_unref(struct entry *e)
+{
+	if (--e->refs == 0)
+		free(e);
+}
+
+static struct segment *
+segment_find(struct store_mem *m, const struct store_ref *ref)
+{
+	struct segment *seg;
+
+	HASH_FIND(hh, m->segments, ref->id, ref->id_len, seg);
+	return seg;
+}
+
+/* Position of the first entry whose index is not below index. */
+static size_t
+lower_bound(const struct segment *seg, uint32_t index)
+{
+	size_t lo = 0, hi = seg->n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (seg->entries[mid]->index < index)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static struct entry *
+entry_find(struct store_mem *m, const struct store_ref *ref)
+{
+	struct segment *seg = segment_find(m, ref);
+
+	if (seg == NULL)
+		return NULL;
+	for (size_t i = lower_bound(seg, ref->index);
+		i < seg->n && seg->entries[i]->index == ref->index; i++)
+		if (memcmp(seg->entries[i]->claim, ref->claim,
+			    STORE_CLAIM_SIZE) == 0)
+			return seg->entries[i];
+	return NULL;
+}
+
+static void
+segment_free(struct store_mem *m, struct segment *seg)
+{
+	HASH_DEL(m->segments, seg);
+	free(seg->entries);
+	free(seg);
+}
+
+static struct segment *
+segment_get(struct store_mem *m, const struct store_ref *ref)
+{
+	struct segment *seg = segment_find(m, ref);
+
+	if (seg != NULL)
+		return seg;
+	seg = calloc(1, sizeof(*seg));
+	if (seg == NULL)
+		return NULL;
+	memcpy(seg->id, ref->id, ref->id_len);
+	seg->id_len = ref->id_len;
+	HASH_ADD(hh, m->segments, id, seg->id_len, seg);
+	if (seg->hh.tbl == NULL) {
+		free(seg);
+		return NULL;
+	}
+	return seg;
+}
+
+static void
+owners_free(struct entry *e)
+{
+	struct owner_ref *o;
+
+	while ((o = e->owners) != NULL) {
+		e->owners = o->next;
+		free(o);
+	}
+}
+
+static void
+entry_remove(struct store_mem *m, struct entry *e)
+{
+	struct segment *seg = e->segment;
+	size_t i = lower_bound(seg, e->index);
+
+	while (seg->entries[i] != e)
+		i++;
+	memmove(&seg->entries[i], &seg->entries[i + 1],
+		(seg->n - i - 1) * sizeof(seg->entries[0]));
+	if (--seg->n == 0)
+		segment_free(m, seg);
+	e->segment = NULL;
+	TAILQ_REMOVE(&m->lru, e, lru);
+	m->stats.blocks--;
+	m->stats.bytes -= e->block.cipher_len;
+	owners_free(e);
+	entry_unref(e);
+}
+
+static void
+evict(struct store_mem *m)
+{
+	struct entry *e;
+
+	while (m->stats.max_bytes != 0 &&
+		m->stats.bytes > m->stats.max_bytes &&
+		(e = TAILQ_FIRST(&m->lru)) != NULL) {
+		entry_remove(m, e);
+		m->stats.evicted++;
+	}
+}
+
+static void
+touch(struct store_mem *m, struct entry *e)
+{
+	TAILQ_REMOVE(&m->lru, e, lru);
+	TAILQ_INSERT_TAIL(&m->lru, e, lru);
+}
+
+static bool
+same_owner(const struct store_owner *a, const struct store_owner *b)
+{
+	return a->uid == b->uid && memcmp(a->tag, b->tag, STORE_TAG_SIZE) == 0;
+}
+
+static bool
+owner_add(struct entry *e, const struct store_owner *owner)
+{
+	struct owner_ref *o;
+
+	for (o = e->owners; o != NULL; o = o->next)
+		if (same_owner(&o->owner, owner))
+			return true;
+	o = calloc(1, sizeof(*o));
+	if (o == NULL)
+		return false;
+	o->owner = *owner;
+	o->next = e->owners;
+	e->owners = o;
+	return true;
+}
+
+/* Takes the owner off; true when nobody is left. */
+static bool
+owner_drop(struct entry *e, const struct store_owner *owner)
+{
+	struct owner_ref **at = &e->owners;
+
+	while (*at != NULL) {
+		struct owner_ref *o = *at;
+
+		if (same_owner(&o->owner, owner)) {
+			*at = o->next;
+			free(o);
+			return e->owners == NULL;
+		}
+		at = &o->next;
+	}
+	return false;
+}
+
+static bool
+segment_insert(struct segment *seg, struct entry *e)
+{
+	size_t at = lower_bound(seg, e->index);
+
+	if (seg->n == seg->cap) {
+		size_t cap = seg->cap != 0 ? seg->cap * 2 : 1;
+		struct entry **p = realloc(seg->entries, cap * sizeof(p[0]));
+
+		if (p == NULL)
+			return false;
+		seg->entries = p;
+		seg->cap = cap;
+	}
+	memmove(&seg->entries[at + 1], &seg->entries[at],
+		(seg->n - at) * sizeof(seg->entries[0]));
+	seg->entries[at] = e;
+	seg->n++;
+	e->segment = seg;
+	return true;
+}
+
+/* Room for one more unproved variant of a block: the longest unused goes. */
+static void
+limit_variants(struct store_mem *m, const struct store_ref *ref)
+{
+	struct segment *seg = segment_find(m, ref);
+	struct entry *oldest = NULL, *e;
+	size_t n = 0;
+
+	if (seg == NULL)
+		return;
+	for (size_t i = lower_bound(seg, ref->index);
+		i < seg->n && seg->entries[i]->index == ref->index; i++)
+		n += !seg->entries[i]->block.proved;
+	if (n < STORE_VARIANTS)
+		return;
+	TAILQ_FOREACH (e, &m->lru, lru) {
+		if (e->segment == seg && e->index == ref->index &&
+			!e->block.proved) {
+			oldest = e;
+			break;
+		}
+	}
+	if (oldest != NULL)
+		entry_remove(m, oldest);
+}
+
+static enum store_status
+put_new(struct store_mem *m, const struct store_ref *ref,
+	const struct store_block *block, const struct store_owner *owner)
+{
+	struct entry *e = malloc(sizeof(*e) + block->cipher_len);
+	struct segment *seg;
+
+	if (e == NULL)
+		return STORE_NO_MEMORY;
+	if (!block->proved)
+		limit_variants(m, ref);
+	seg = segment_get(m, ref);
+	*e = (struct entry){.refs = 1, .index = ref->index, .block = *block};
+	memcpy(e->claim, ref->claim, sizeof(e->claim));
+	memcpy(e->cipher, block->cipher, block->cipher_len);
+	e->block.cipher = e->cipher;
+	if (seg == NULL || !owner_add(e, owner) || !segment_insert(seg, e)) {
+		if (seg != NULL && seg->n == 0)
+			segment_free(m, seg);
+		owners_free(e);
+		free(e);
+		return STORE_NO_MEMORY;
+	}
+	TAILQ_INSERT_TAIL(&m->lru, e, lru);
+	m->stats.blocks++;
+	m->stats.bytes += block->cipher_len;
+	evict(m);
+	return STORE_OK;
+}
+
+static enum store_status
+put_one(struct store_mem *m, const struct store_ref *ref,
+	const struct store_block *block, const struct store_owner *owner)
+{
+	struct entry *e = entry_find(m, ref);
+
+	if (e == NULL)
+		return put_new(m, ref, block, owner);
+	/* An equal claim means an equal hash: the bytes are the same, only
+	 * better vouched for now. */
+	e->block.proved |= block->proved;
+	touch(m, e);
+	return owner_add(e, owner) ? STORE_OK : STORE_NO_MEMORY;
+}
+
+/* Answers later; run may be NULL. */
+static void
+defer(struct block_store *base, void *store_private, uint32_t uid,
+	void (*run)(struct env_job *, struct bulk *),
+	void (*done)(struct env_job *, bool ran))
+{
+	struct store_mem *m = mem_of(base);
+	struct mem_job *q = store_private;
+
+	*q = (struct mem_job){
+		.job = {.run = run, .done = done, .uid = uid},
+		.store = m,
+	};
+	m->env->ops->job(m->env->ctx, &q->job);
+}
+
+#define REQUEST_OF(job, type)                                                  \
+	((struct type *)container_of((void **)(void *)(job), struct type,      \
+		store_private))
+
+static struct store_mem *
+store_of(struct env_job *job)
+{
+	return container_of(job, struct mem_job, job)->store;
+}
+
+static void
+lookup_done(struct env_job *job, bool ran)
+{
+	struct store_lookup *l = REQUEST_OF(job, store_lookup);
+	struct store_mem *m = store_of(job);
+
+	for (size_t i = 0; i < l->n_refs; i++)
+		l->refs[i].status = entry_find(m, &l->refs[i]) != NULL
+			? STORE_OK
+			: STORE_MISSING;
+	l->done(l);
+}
+
+static void
+mem_lookup(struct block_store *base, struct store_lookup *l)
+{
+	defer(base, l->store_private, 0, NULL, lookup_done);
+}
+
+static void
+get_run(struct env_job *job, struct bulk *bulk)
+{
+	struct store_get *g = REQUEST_OF(job, store_get);
+
+	for (size_t i = 0; i < g->n_refs; i++) {
+		struct entry *e = g->refs[i].store_private;
+
+		if (e != NULL && !g->consume(g, i, &e->block, bulk))
+			g->refs[i].status = STORE_ROTTEN;
+	}
+}
+
+static void
+get_done(struct env_job *job, bool ran)
+{
+	struct store_get *g = REQUEST_OF(job, store_get);
+	struct store_mem *m = store_of(job);
+
+	for (size_t i = 0; i < g->n_refs; i++) {
+		struct store_ref *ref = &g->refs[i];
+		struct entry *e = ref->store_private;
+
+		if (e == NULL)
+			continue;
+		if (!ran) {
+			ref->status = STORE_MISSING;
+		} else if (ref->status == STORE_ROTTEN && e->segment != NULL) {
+			entry_remove(m, e);
+			m->stats.rotten++;
+		} else if (e->segment != NULL) {
+			touch(m, e);
+		}
+		entry_unref(e);
+	}
+	g->done(g);
+}
+
+static void
+mem_get(struct block_store *base, struct store_get *g)
+{
+	for (size_t i = 0; i < g->n_refs; i++) {
+		struct entry *e = entry_find(mem_of(base), &g->refs[i]);
+
+		g->refs[i].status = e != NULL ? STORE_OK : STORE_MISSING;
+		g->refs[i].store_private = e;
+		if (e != NULL)
+			e->refs++;
+	}
+	defer(base, g->store_private, g->uid, get_run, get_done);
+}
+
+static void
+put_done(struct env_job *job, bool ran)
+{
+	struct store_put *p = REQUEST_OF(job, store_put);
+
+	for (size_t i = 0; i < p->n_refs; i++)
+		p->refs[i].status = put_one(store_of(job), &p->refs[i],
+			&p->blocks[i], &p->owner);
+	p->done(p);
+}
+
+static void
+mem_put(struct block_store *base, struct store_put *p)
+{
+	defer(base, p->store_private, p->owner.uid, NULL, put_done);
+}
+
+static void
+flush_done(struct env_job *job, bool ran)
+{
+	struct store_flush *f = REQUEST_OF(job, store_flush);
+	struct store_mem *m = store_of(job);
+	struct entry *e, *next;
+
+	for (e = TAILQ_FIRST(&m->lru); e != NULL; e = next) {
+		next = TAILQ_NEXT(e, lru);
+		if (owner_drop(e, &f->owner))
+			entry_remove(m, e);
+	}
+	f->status = STORE_OK;
+	f->done(f);
+}
+
+static void
+mem_flush(struct block_store *base, struct store_flush *f)
+{
+	defer(base, f->store_private, f->owner.uid, NULL, flush_done);
+}
+
+static void
+clear_done(struct env_job *job, bool ran)
+{
+	struct store_flush *f = REQUEST_OF(job, store_flush);
+	struct store_mem *m = store_of(job);
+	struct entry *e;
+
+	while ((e = TAILQ_FIRST(&m->lru)) != NULL)
+		entry_remove(m, e);
+	f->status = STORE_OK;
+	f->done(f);
+}
+
+static void
+mem_clear(struct block_store *base, struct store_flush *f)
+{
+	defer(base, f->store_private, f->owner.uid, NULL, clear_done);
+}
+
+static void
+mem_drop(struct block_store *base, const struct store_ref *ref)
+{
+	struct store_mem *m = mem_of(base);
+	struct entry *e = entry_find(m, ref);
+
+	if (e == NULL)
+		return;
+	entry_remove(m, e);
+	m->stats.rotten++;
+}
+
+static void
+mem_stats(struct block_store *base, struct store_stats *ret)
+{
+	*ret = mem_of(base)->stats;
+}
+
+static void
+mem_set_limit(struct block_store *base, uint64_t max_bytes)
+{
+	struct store_mem *m = mem_of(base);
+
+	m->stats.max_bytes = max_bytes;
+	evict(m);
+}
+
+static struct block_store *
+mem_close(struct block_store *base)
+{
+	struct store_mem *m = mem_of(base);
+	struct entry *e;
+
+	while ((e = TAILQ_FIRST(&m->lru)) != NULL)
+		entry_remove(m, e);
+	assert(m->segments == NULL);
+	free(m);
+	return NULL;
+}
+
+static const struct block_store_ops mem_ops = {
+	.lookup = mem_lookup,
+	.get = mem_get,
+	.put = mem_put,
+	.flush = mem_flush,
+	.drop = mem_drop,
+	.clear = mem_clear,
+	.stats = mem_stats,
+	.set_limit = mem_set_limit,
+	.close = mem_close,
+};
+
+struct block_store *
+store_mem_new(const struct env *env, uint64_t max_bytes)
+{
+	struct store_mem *m = calloc(1, sizeof(*m));
+
+	if (m == NULL)
+		return NULL;
+	m->base.ops = &mem_ops;
+	m->env = env;
+	m->stats.max_bytes = max_bytes;
+	TAILQ_INIT(&m->lru);
+	return &m->base;
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * An instance (one PeerDistStartup), its connection to the daemon, and its
+ * reader thread.
+ *
+ *   instance  lives from Startup to Shutdown; outlives connections
+ *   link      one connection with everything that ends with it: channel, data
+ *	       area, records of operations, calls that wait for an answer
+ *
+ * Files: conn.c instance, reader thread, connecting; conn_recv.c the receive
+ * side; conn_call.c sending and calls; status.c the service status.
+ *
+ * Locks, each taken alone or in this order: instance.lock; link.recv_lock;
+ * link.send_lock; link.arm_lock.  status_lock, the locks of slots, area, port,
+ * event and of the OVERLAPPED table are leaves.
+ */
+#ifndef LIBCLIENT_CONN_H
+#define LIBCLIENT_CONN_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "libclient/area.h"
+#include "libclient/handle.h"
+#include "libclient/pending.h"
+#include "proto/ipc_chan.h"
+
+#define PDC_ANSWER_TIMEOUT_MS 10000
+#define PDC_CONNECT_WAIT_MS   1000
+#define PDC_QUEUE_MAX	      (1024u * 1024u)
+
+struct pdc_instance;
+
+/* Somebody waits for the answer to what he sent; lives on his stack. */
+struct pdc_call {
+	LIST_ENTRY(pdc_call) link;
+	uint64_t id;
+	struct pdc_pending *pending; /* its ACK is waited for; NULL: a REPLY */
+	bool done;
+	DWORD code;
+	uint64_t handle;
+	uint32_t value;
+	pthread_cond_t cond;
+};
+
+struct pdc_link {
+	atomic_uint refs;
+	struct pdc_instance *instance;
+	struct ipc_chan *chan;
+	int fd;
+	uint64_t generation;
+	struct pdc_area area;
+	struct pdc_slots slots;
+	atomic_bool dead;
+
+	pthread_mutex_t send_lock; /* sending half of chan, ended */
+	pthread_cond_t room;
+	unsigned n_room_waiters;
+	bool ended; /* SESSION_END is queued: nothing comes behind it */
+	bool full;  /* the socket took no more last time */
+
+	pthread_mutex_t recv_lock; /* calls, receiving */
+	pthread_cond_t free_cond;
+	LIST_HEAD(, pdc_call) calls;
+	uint64_t last_request;
+	bool receiving; /* somebody has the receive side */
+	unsigned n_free_waiters;
+
+	/* Of whoever has the receive side: */
+	struct pdc_pending_list hungry; /* adds that wait for room, in order */
+	bool unflushed;
+
+	pthread_mutex_t arm_lock; /* what the reader thread is woken for */
+	bool want_in;
+	bool want_out;
+};
+
+/* What a handle of the server or client part stands for. */
+struct pdc_child {
+	struct pdc_object object;
+	struct pdc_instance *instance; /* referenced */
+	LIST_ENTRY(pdc_child) link;
+	bool listed;
+	HANDLE self;
+	uint64_t remote;     /* the daemon's number */
+	uint64_t generation; /* of the link it was opened on */
+	struct pdc_port *port;
+	ULONG_PTR key;
+};
+
+struct pdc_service_status {
+	uint32_t status;
+	uint32_t min_version;
+	uint32_t max_version;
+};
+
+struct pdc_instance {
+	struct pdc_object object;
+	LIST_ENTRY(pdc_instance) all_link;
+	pthread_t reader;
+	int epoll_fd;
+	int wake_fd;
+	int watch_fd;	    /* inotify, while there is no connection */
+	atomic_int sock_fd; /* of the connection, for the child after fork */
+
+	pthread_mutex_t lock;
+	pthread_cond_t cond; /* link, attempts */
+	struct pdc_link *link;
+	uint64_t generation;
+	uint64_t attempts_wanted; /* numbers of attempts to connect */
+	uint64_t attempts_begun;
+	uint64_t attempts_ended;
+	bool stop;
+	atomic_bool shutting;
+	LIST_HEAD(, pdc_child) children;
+	LIST_HEAD(, pdc_job) jobs;
+
+	pthread_mutex_t status_lock;
+	struct pdc_service_status current;
+	uint32_t notified; /* the status last notified */
+	struct pdc_pending *armed;
+};
+
+/* conn.c */
+
+/* One reference, the caller's.  0, 8. */
+DWORD pdc_instance_new(struct pdc_instance **ret_instance);
+/* Ends connection and reader thread; whatever is still pending completes with
+ * 995.  The object lives until its last reference goes. */
+void pdc_instance_stop(struct pdc_instance *);
+void pdc_instance_unref(struct pdc_instance *);
+/* The connection with a reference, made if there is none: waits a moment for
+ * that.  NULL: the daemon is away. */
+struct pdc_link *pdc_instance_link(struct pdc_instance *);
+void pdc_instance_wake(struct pdc_instance *);
+struct pdc_link *pdc_link_unref(struct pdc_link *);
+
+/* conn_recv.c */
+
+/* Adds the call to those that wait.  4065 when the connection is dead. */
+DWORD pdc_call_begin(struct pdc_link *, struct pdc_call *);
+/* Waits for the answer, reading if nobody else does, and takes the call off. */
+void pdc_call_wait(struct pdc_link *, struct pdc_call *);
+/* Takes the call off; it will not be waited for. */
+void pdc_call_drop(struct pdc_link *, struct pdc_call *);
+/* The receive side by name, for who does not wait for an answer. */
+void pdc_link_take(struct pdc_link *);
+void pdc_link_give(struct pdc_link *);
+/* With the receive side: handles what is there, without blocking. */
+void pdc_link_read(struct pdc_link *);
+/* With the receive side: the connection is over.  Accepted operations complete
+ * with code, calls end with 4065. */
+void pdc_link_fail(struct pdc_link *, DWORD code);
+
+/* conn_call.c */
+
+enum pdc_send_mode {
+	PDC_SEND_QUEUE, /* never blocks; the caller flushes later */
+	PDC_SEND_NOW,	/* waits for room first when too much is queued */
+	PDC_SEND_END,	/* as NOW, and the last thing to be sent */
+};
+
+/* fd: goes with the frame, or -1.  0, 8, 4056, 4065. */
+DWORD pdc_link_send(struct pdc_link *, enum ipc_type, uint64_t id,
+	const ProtobufCMessage *body, int fd, enum pdc_send_mode);
+/* Sends what is queued, as far as the socket takes it; the reader thread does
+ * the rest. */
+void pdc_link_flush(struct pdc_link *);
+/* Whether the reader thread is woken when something comes. */
+void pdc_link_watch(struct pdc_link *, bool in);
+
+struct pdc_answer {
+	uint64_t handle;
+	uint32_t value;
+};
+
+/* One request, one answer.  The daemon's code, or 8, 4056, 4065.  ret_answer
+ * may be NULL. */
+DWORD pdc_link_call(struct pdc_link *, enum ipc_type,
+	const ProtobufCMessage *body, struct pdc_answer *ret_answer);
+DWORD pdc_link_end(struct pdc_link *);
+
+struct pdc_submit {
+	enum ipc_type type;
+	const ProtobufCMessage *body;
+	Pd__Slice *slice; /* part of the body of an add, filled here */
+	int fd;		  /* -1 */
+};
+
+/* Sends an operation and waits for its ACK.  997: accepted, the record is no
+ * longer the caller's; anything else: refused, and the record is gone too. */
+DWORD pdc_link_submit(struct pdc_link *, struct pdc_pending *,
+	struct pdc_submit *);
+
+/* conn_feed.c: slices of adds, with the receive side except for the first. */
+
+/* Places the next slice, at most len bytes of it; false: no room now. */
+bool pdc_feed_place(struct pdc_link *, struct pdc_pending *, uint32_t len,
+	bool first, Pd__Slice *ret_slice);
+bool pdc_feed_need(struct pdc_link *, uint64_t id, uint32_t len);
+bool pdc_feed_released(struct pdc_link *, uint32_t offset, uint32_t len);
+void pdc_feed_forget(struct pdc_link *, struct pdc_pending *);
+
+/* status.c */
+
+void pdc_status_set(struct pdc_instance *, const struct pdc_service_status *);
+void pdc_status_lost(struct pdc_instance *);
+void pdc_status_get(struct pdc_instance *, struct pdc_service_status *);
+/* Arms the registration or completes it at once.  997; 4058, and the record is
+ * refused. */
+DWORD pdc_status_register(struct pdc_instance *, struct pdc_pending *);
+/* Ends it with 995; false when none is armed. */
+bool pdc_status_unregister(struct pdc_instance *);
+
+#endif

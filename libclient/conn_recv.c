@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The receive side.  Who waits reads: a thread that waits for an answer takes
+ * it, silences the reader thread's watch of the socket, and handles every
+ * frame in order until its own answer has come.  Then it empties what was read
+ * and hands the side on: to another thread that waits for an answer, or back
+ * to the reader thread by watching the socket again.  One thread at a time has
+ * it (`receiving`), so frames are handled strictly in order, and whatever a
+ * frame tells - a packet posted, an event set - is done before the answer
+ * behind it wakes anyone.
+ *
+ * All accepted operations end here: by COMPLETE, or all at once when the
+ * connection is over (pdc_link_fail).
+ *
+ * The socket's receive time-out is the deadline of every answer; a daemon that
+ * does not keep it is given up.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "common/clock.h"
+#include "libclient/conn.h"
+#include "libclient/util.h"
+
+DWORD
+pdc_call_begin(struct pdc_link *l, struct pdc_call *c)
+{
+	DWORD code = ERROR_SUCCESS;
+
+	pthread_mutex_lock(&l->recv_lock);
+	if (atomic_load(&l->dead)) {
+		code = PEERDIST_ERROR_SERVICE_UNAVAILABLE;
+	} else {
+		if (c->pending == NULL)
+			c->id = ++l->last_request;
+		pthread_cond_init(&c->cond, NULL);
+		LIST_INSERT_HEAD(&l->calls, c, link);
+	}
+	pthread_mutex_unlock(&l->recv_lock);
+	return code;
+}
+
+void
+pdc_call_drop(struct pdc_link *l, struct pdc_call *c)
+{
+	pthread_mutex_lock(&l->recv_lock);
+	LIST_REMOVE(c, link);
+	pthread_mutex_unlock(&l->recv_lock);
+	pthread_cond_destroy(&c->cond);
+}
+
+/* Numbers that mean something else here, or do not fit into Internal. */
+static bool
+code_fits(uint32_t code)
+{
+	return code <= 0xFFFF && code != ERROR_IO_PENDING &&
+		code != ERROR_NO_MORE_ITEMS;
+}
+
+/* Answers the call that waits for this; false: nobody does. */
+static bool
+call_answer(struct pdc_link *l, uint64_t id, bool ack, const Pd__Reply *reply)
+{
+	struct pdc_call *c;
+
+	if (!code_fits(reply->code))
+		return false;
+	pthread_mutex_lock(&l->recv_lock);
+	LIST_FOREACH(c, &l->calls, link) {
+		if (c->done || c->id != id || (c->pending != NULL) != ack)
+			continue;
+		c->done = true;
+		c->code = reply->code;
+		c->handle = reply->handle;
+		c->value = reply->value;
+		if (ack && reply->code == ERROR_SUCCESS)
+			c->pending->accepted = true;
+		pthread_cond_signal(&c->cond);
+		break;
+	}
+	pthread_mutex_unlock(&l->recv_lock);
+	return c != NULL;
+}
+
+static bool
+handle_status(struct pdc_link *l, struct ipc_msg *m)
+{
+	struct pdc_service_status s = {
+		m->u.status->status,
+		m->u.status->min_content_version,
+		m->u.status->max_content_version,
+	};
+
+	if (s.status > PEERDIST_STATUS_AVAILABLE)
+		return false;
+	pdc_status_set(l->instance, &s);
+	return true;
+}
+
+/* Whether this completion fits its operation: its bytes go to the caller's
+ * memory, so nothing is taken on trust. */
+static bool
+complete_fits(const struct pdc_pending *p, const Pd__Complete *c, uint32_t len)
+{
+	if (!p->accepted || !code_fits(c->code))
+		return false;
+	if (p->kind != PDC_READ || c->code != ERROR_SUCCESS ||
+		p->u.read.room == 0)
+		return len == 0;
+	return len == c->bytes && len <= p->u.read.room;
+}
+
+static const uint8_t *
+complete_data(struct pdc_link *l, const Pd__Complete *c, uint32_t *ret_len)
+{
+	static const uint8_t nothing[1];
+
+	if (c->range != NULL) {
+		*ret_len = c->range->length;
+		return pdc_area_read_at(&l->area, c->range->offset, *ret_len);
+	}
+	*ret_len = (uint32_t)c->inline_data.len;
+	return *ret_len > 0 ? c->inline_data.data : nothing;
+}
+
+static bool
+handle_complete(struct pdc_link *l, struct ipc_msg *m)
+{
+	const Pd__Complete *c = m->u.complete;
+	struct pdc_pending *p = pdc_slots_find(&l->slots, m->header.id);
+	struct pdc_outcome outcome = {
+		.code = c->code,
+		.bytes = c->bytes,
+		.has_offset = c->has_offset,
+		.offset = c->offset,
+	};
+	const uint8_t *data;
+	uint32_t len;
+	bool ok = true;
+
+	data = complete_data(l, c, &len);
+	if (p == NULL || data == NULL || !complete_fits(p, c, len))
+		return false;
+	pdc_slots_claim(&l->slots, p->id);
+	pdc_feed_forget(l, p);
+	if (len > 0)
+		memcpy(p->u.read.data, data, len);
+	if (c->range != NULL) {
+		l->unflushed = true;
+		ok = pdc_link_send(l, IPC_RETURN, 0, &c->range->base, -1,
+			     PDC_SEND_QUEUE) == ERROR_SUCCESS;
+	}
+	pdc_pending_deliver(p, &outcome);
+	return ok;
+}
+
+/* false: the daemon does not keep to the protocol. */
+static bool
+link_handle(struct pdc_link *l, struct ipc_msg *m)
+{
+	switch (m->header.type) {
+	case IPC_REPLY:
+		return call_answer(l, m->header.id, false, m->u.reply);
+	case IPC_ACK:
+		return call_answer(l, m->header.id, true, m->u.reply);
+	case IPC_COMPLETE:
+		return handle_complete(l, m);
+	case IPC_STATUS:
+		return handle_status(l, m);
+	case IPC_NEED:
+		return pdc_feed_need(l, m->header.id, m->u.need->length);
+	case IPC_RELEASED:
+		return pdc_feed_released(l, m->u.range->offset,
+			m->u.range->length);
+	default:
+		return false;
+	}
+}
+
+/* Handles all whole frames that were read.  false: the connection is over. */
+static bool
+link_drain(struct pdc_link *l)
+{
+	struct ipc_msg m;
+	bool ok = true;
+	int r;
+
+	while (ok && (r = ipc_chan_next(l->chan, &m)) != -EAGAIN) {
+		if (r == IPC_E_UNKNOWN)
+			continue;
+		ok = r == 0;
+		if (ok) {
+			ok = link_handle(l, &m);
+			ipc_msg_done(&m);
+		}
+	}
+	if (l->unflushed) {
+		l->unflushed = false;
+		pdc_link_flush(l);
+	}
+	return ok;
+}
+
+void
+pdc_link_read(struct pdc_link *l)
+{
+	bool more = true, ok = link_drain(l);
+	int r;
+
+	while (ok && more && !atomic_load(&l->dead)) {
+		r = ipc_chan_read(l->chan, false, &more);
+		if (r == -EAGAIN)
+			return;
+		ok = r == 0 && link_drain(l);
+	}
+	if (!ok)
+		pdc_link_fail(l, PEERDIST_ERROR_INVALIDATED);
+}
+
+/* Reads until the call is answered. */
+static void
+link_read_for(struct pdc_link *l, struct pdc_call *c)
+{
+	uint64_t deadline = pdc_deadline_us(PDC_ANSWER_TIMEOUT_MS);
+	bool more, ok = link_drain(l);
+
+	while (ok && !c->done && !atomic_load(&l->dead)) {
+		ok = ipc_chan_read(l->chan, true, &more) == 0 &&
+			link_drain(l) &&
+			(c->done || clock_now_us() < deadline);
+	}
+	if (!ok)
+		pdc_link_fail(l, PEERDIST_ERROR_INVALIDATED);
+}
+
+static struct pdc_call *
+call_waiting(struct pdc_link *l)
+{
+	struct pdc_call *c;
+
+	LIST_FOREACH(c, &l->calls, link)
+		if (!c->done)
+			return c;
+	return NULL;
+}
+
+/* With the lock of the receive side. */
+static void
+link_give_locked(struct pdc_link *l)
+{
+	struct pdc_call *next = call_waiting(l);
+
+	l->receiving = false;
+	if (l->n_free_waiters > 0)
+		pthread_cond_broadcast(&l->free_cond);
+	if (next != NULL)
+		pthread_cond_signal(&next->cond);
+	else
+		pdc_link_watch(l, true);
+}
+
+void
+pdc_link_take(struct pdc_link *l)
+{
+	pthread_mutex_lock(&l->recv_lock);
+	l->n_free_waiters++;
+	while (l->receiving)
+		pthread_cond_wait(&l->free_cond, &l->recv_lock);
+	l->n_free_waiters--;
+	l->receiving = true;
+	pthread_mutex_unlock(&l->recv_lock);
+}
+
+void
+pdc_link_give(struct pdc_link *l)
+{
+	pthread_mutex_lock(&l->recv_lock);
+	link_give_locked(l);
+	pthread_mutex_unlock(&l->recv_lock);
+}
+
+void
+pdc_call_wait(struct pdc_link *l, struct pdc_call *c)
+{
+	pthread_mutex_lock(&l->recv_lock);
+	while (!c->done) {
+		if (l->receiving) {
+			pthread_cond_wait(&c->cond, &l->recv_lock);
+			continue;
+		}
+		l->receiving = true;
+		pthread_mutex_unlock(&l->recv_lock);
+		pdc_link_watch(l, false);
+		link_read_for(l, c);
+		pthread_mutex_lock(&l->recv_lock);
+		link_give_locked(l);
+	}
+	LIST_REMOVE(c, link);
+	pthread_mutex_unlock(&l->recv_lock);
+	pthread_cond_destroy(&c->cond);
+}
+
+static void
+calls_fail(struct pdc_link *l)
+{
+	struct pdc_call *c;
+
+	pthread_mutex_lock(&l->recv_lock);
+	LIST_FOREACH(c, &l->calls, link) {
+		if (c->done)
+			continue;
+		c->done = true;
+		c->code = PEERDIST_ERROR_SERVICE_UNAVAILABLE;
+		pthread_cond_signal(&c->cond);
+	}
+	pthread_mutex_unlock(&l->recv_lock);
+}
+
+static void
+link_detach(struct pdc_link *l)
+{
+	struct pdc_instance *i = l->instance;
+	bool was = false;
+
+	/* First, since without a link the reader thread connects anew. */
+	pdc_status_lost(i);
+	pthread_mutex_lock(&i->lock);
+	if (i->link == l) {
+		i->link = NULL;
+		atomic_store(&i->sock_fd, -1);
+		was = true;
+	}
+	pthread_mutex_unlock(&i->lock);
+	if (was)
+		pdc_link_unref(l);
+	pdc_instance_wake(i);
+}
+
+void
+pdc_link_fail(struct pdc_link *l, DWORD code)
+{
+	struct pdc_outcome outcome = {.code = code};
+	struct pdc_pending *p;
+	uint32_t pos = 0;
+	bool was;
+
+	pthread_mutex_lock(&l->recv_lock);
+	was = atomic_exchange(&l->dead, true);
+	pthread_mutex_unlock(&l->recv_lock);
+	if (was)
+		return;
+	shutdown(l->fd, SHUT_RDWR);
+	pthread_mutex_lock(&l->arm_lock);
+	epoll_ctl(l->instance->epoll_fd, EPOLL_CTL_DEL, l->fd, NULL);
+	pthread_mutex_unlock(&l->arm_lock);
+	pthread_mutex_lock(&l->send_lock);
+	pthread_cond_broadcast(&l->room);
+	pthread_mutex_unlock(&l->send_lock);
+	while ((p = pdc_slots_claim_next(&l->slots, &pos)) != NULL) {
+		pdc_feed_forget(l, p);
+		pdc_pending_deliver(p, &outcome);
+	}
+	link_detach(l);
+	calls_fail(l);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Operations that were started and have not completed.
+ *
+ * A record has one operation reference, which whoever ends the operation
+ * consumes: pdc_pending_deliver() or pdc_pending_refuse().  Everyone else who
+ * looks at it holds a reference of his own.
+ *
+ * Two ways lead to a record: its OVERLAPPED's address (all instances of the
+ * process together), and its slot on the connection that it was sent on.
+ */
+#ifndef LIBCLIENT_PENDING_H
+#define LIBCLIENT_PENDING_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "libclient/event.h"
+#include "libclient/peerdist.h"
+#include "libclient/port.h"
+
+struct pdc_job;
+
+enum pdc_pending_kind {
+	PDC_PLAIN,  /* nothing but a result */
+	PDC_ADD,    /* reads the caller's buffer */
+	PDC_READ,   /* writes it */
+	PDC_STATUS, /* lives in the library only, like the next */
+	PDC_FILE,
+};
+
+struct pdc_pending {
+	struct pdc_packet packet;
+	atomic_uint refs;
+	atomic_uint done; /* latch; the result below is valid behind it */
+	DWORD code;
+	DWORD bytes;
+	const void *owner; /* the instance, to compare only */
+	OVERLAPPED *ov;
+	struct pdc_event *event;
+	struct pdc_port *port;
+	_Atomic uint64_t id; /* 0 until it has a slot */
+	uint8_t kind;
+	bool quiet;    /* bit 0 of hEvent: no packet */
+	bool accepted; /* its ACK said 0: a completion is owed */
+	bool feeding;  /* on the connection's list of those who wait for room */
+	TAILQ_ENTRY(pdc_pending) feed_link;
+	union {
+		struct {
+			const uint8_t *data;
+			uint32_t len;
+			uint32_t taken;
+			uint32_t wanted;
+		} add;
+		struct {
+			uint8_t *data;
+			uint32_t room;
+		} read;
+		struct {
+			PEERDIST_STATUS *status; /* or: */
+			PEERDIST_STATUS_INFO *info;
+			uint32_t value[3]; /* status, versions */
+		} status;
+		struct pdc_job *job;
+	} u;
+};
+TAILQ_HEAD(pdc_pending_list, pdc_pending);
+
+struct pdc_outcome {
+	DWORD code;
+	DWORD bytes;
+	bool has_offset;
+	uint64_t offset;
+};
+
+/* Starts an operation: takes event and port references, enters the OVERLAPPED,
+ * marks it pending and clears the event.  0, or what the call returns: 6 (the
+ * event), 8, 87 (the OVERLAPPED is in use).  port may be NULL. */
+DWORD pdc_pending_new(struct pdc_pending **ret_pending, const void *owner,
+	OVERLAPPED *, enum pdc_pending_kind, struct pdc_port *port,
+	ULONG_PTR key);
+void pdc_pending_ref(struct pdc_pending *);
+void pdc_pending_unref(struct pdc_pending *);
+/* The one completion.  Nothing of the caller's is touched afterwards. */
+void pdc_pending_deliver(struct pdc_pending *, const struct pdc_outcome *);
+/* The call fails: no completion.  Only the OVERLAPPED shows it. */
+void pdc_pending_refuse(struct pdc_pending *, DWORD code);
+/* The same for a call that failed before there was a record.  Leaves an
+ * OVERLAPPED alone that is in use; NULL is allowed.  Returns code. */
+DWORD pdc_pending_refuse_early(OVERLAPPED *, DWORD code);
+/* With a reference for the caller, or NULL. */
+struct pdc_pending *pdc_pending_find(OVERLAPPED *);
+/* What PeerDistGetOverlappedResult returns as last error; 0 for TRUE. */
+DWORD pdc_pending_result(OVERLAPPED *, DWORD timeout_ms, DWORD *ret_bytes,
+	bool *ret_complete);
+/* After fork, in the child. */
+void pdc_pending_forget_all(void);
+
+/* The records of one connection, by slot. */
+struct pdc_slot {
+	struct pdc_pending *pending; /* NULL: free */
+	uint32_t generation;
+	uint32_t next_free;
+};
+
+struct pdc_slots {
+	pthread_mutex_t lock;
+	struct pdc_slot *slots;
+	uint32_t len;
+	uint32_t cap;
+	uint32_t max;
+	uint32_t first_free; /* UINT32_MAX: none */
+};
+
+/* No operation ever has this id. */
+#define PDC_ID_NONE UINT64_C(0x00000001FFFFFFFF)
+
+void pdc_slots_init(struct pdc_slots *, uint32_t max);
+void pdc_slots_done(struct pdc_slots *);
+/* Gives the record its id.  0, 8, 1450. */
+DWORD pdc_slots_enter(struct pdc_slots *, struct pdc_pending *);
+/* Only the receive side ends accepted operations, so it may use what it finds
+ * without a reference. */
+struct pdc_pending *pdc_slots_find(struct pdc_slots *, uint64_t id);
+/* Removal is the claim: who gets the record ends it. */
+struct pdc_pending *pdc_slots_claim(struct pdc_slots *, uint64_t id);
+/* Claims one of the accepted records from slot *pos on; NULL: no more. */
+struct pdc_pending *pdc_slots_claim_next(struct pdc_slots *, uint32_t *pos);
+
+#endif

@@ -1,0 +1,649 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Receiving
+ *
+ * One buffer of two frame sizes.  A read puts what the socket has behind what
+ * is left; next cuts frames off at the front.  As long as the owner calls next
+ * until it says -EAGAIN, less than one frame is left and there is always room.
+ *
+ * Descriptors are sent with the first byte of their frame, and a read never
+ * goes past the bytes that carried some.  So a frame finds its descriptors at
+ * the head of the queue, and when no byte is left over, no descriptor may be
+ * either: the other side cannot park descriptors with us.
+ *
+ * Sending
+ *
+ * One contiguous mapping [head, tail) that grows with mremap.  It is a mapping
+ * of its own, not malloc memory, because of the promises: a million pending
+ * operations are promised 96 MB, and a realloc that copies would touch every
+ * byte of it.  Here nothing is touched before a frame is written to it.
+ *
+ *	capacity >= 2 * (queued + promises * IPC_COMPLETE_SIZE)
+ *
+ * holds after each reserve and each ordinary queue.  The factor two makes room
+ * for what was sent already: when the end of the mapping is reached, at least
+ * half of it lies in front of head, and moving the rest down costs less than
+ * sending that half did.  Moving earlier, as soon as the sent part outweighs
+ * the rest, keeps the touched part small.
+ *
+ * Descriptors wait in groups, one for each frame that has some, with the place
+ * of the frame's first byte; a group is sent by a sendmsg that begins there.
+ *
+ * Reading and sending use separate parts of the struct and share the socket
+ * only, so that one thread may read while another one sends.
+ */
+#include "proto/ipc_chan.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/err.h"
+#include "common/macros.h"
+
+#define READ_SIZE     (2 * IPC_FRAME_MAX)
+#define FDS_WAITING   64u
+#define OUT_MIN       65536u
+#define OUT_MAX       ((size_t)1 << 40)
+#define OUT_KEEP      (256u * 1024u) /* touched memory that stays when idle */
+#define COMPACT_ABOVE 65536u
+
+struct fd_group {
+	STAILQ_ENTRY(fd_group) link;
+	size_t at; /* of the frame, in out.map */
+	unsigned n;
+	int fds[IPC_FDS_MAX];
+};
+
+struct reader {
+	uint8_t *data; /* READ_SIZE */
+	size_t head;
+	size_t tail;
+	unsigned fd_head; /* ring */
+	unsigned n_fds;
+	unsigned n_taken; /* of the frame that was given last */
+	int fds[FDS_WAITING];
+	int taken[IPC_FDS_MAX];
+};
+
+struct writer {
+	uint8_t *map;
+	size_t cap;
+	size_t head;
+	size_t tail;
+	size_t touched;  /* highest tail since memory was given back */
+	size_t promised; /* bytes */
+	size_t plain;    /* queued not from promises, at most */
+	STAILQ_HEAD(, fd_group) groups;
+};
+
+struct ipc_chan {
+	int fd;
+	enum ipc_from self;
+	struct reader in;
+	char apart[64]; /* the two threads share no cache line */
+	struct writer out;
+};
+
+int
+ipc_chan_new(struct ipc_chan **ret_chan, int fd, enum ipc_from self)
+{
+	struct ipc_chan *c = calloc(1, sizeof(*c));
+
+	assert(self == IPC_FROM_CLIENT || self == IPC_FROM_DAEMON);
+	if (c == NULL) {
+		close(fd);
+		return err_new(-ENOMEM);
+	}
+	c->fd = fd;
+	c->self = self;
+	STAILQ_INIT(&c->out.groups);
+	c->in.data = malloc(READ_SIZE);
+	if (c->in.data == NULL) {
+		ipc_chan_free(c);
+		return err_new(-ENOMEM);
+	}
+	*ret_chan = c;
+	return 0;
+}
+
+static void
+close_fds(int *fds, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+static struct fd_group *
+group_free(struct fd_group *g)
+{
+	if (g == NULL)
+		return NULL;
+	close_fds(g->fds, g->n);
+	free(g);
+	return NULL;
+}
+
+static int
+fd_pop(struct reader *in)
+{
+	int fd = in->fds[in->fd_head];
+
+	in->fd_head = (in->fd_head + 1) % FDS_WAITING;
+	in->n_fds--;
+	return fd;
+}
+
+struct ipc_chan *
+ipc_chan_free(struct ipc_chan *c)
+{
+	struct fd_group *g;
+
+	if (c == NULL)
+		return NULL;
+	close_fds(c->in.taken, c->in.n_taken);
+	while (c->in.n_fds > 0)
+		close(fd_pop(&c->in));
+	while ((g = STAILQ_FIRST(&c->out.groups)) != NULL) {
+		STAILQ_REMOVE_HEAD(&c->out.groups, link);
+		group_free(g);
+	}
+	free(c->in.data);
+	if (c->out.map != NULL)
+		munmap(c->out.map, c->out.cap);
+	close(c->fd);
+	free(c);
+	return NULL;
+}
+
+int
+ipc_chan_fd(const struct ipc_chan *c)
+{
+	return c->fd;
+}
+
+/* Receiving. */
+
+/* Takes the descriptors of one control message; all of them, or the rest is
+ * closed and the answer is false. */
+static bool
+take_rights(struct reader *in, const struct cmsghdr *cmsg)
+{
+	size_t n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	bool fit = true;
+
+	for (size_t i = 0; i < n; i++) {
+		int fd;
+
+		memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(fd));
+		if (in->n_fds == FDS_WAITING) {
+			close(fd);
+			fit = false;
+			continue;
+		}
+		in->fds[(in->fd_head + in->n_fds) % FDS_WAITING] = fd;
+		in->n_fds++;
+	}
+	return fit;
+}
+
+static bool
+take_control(struct reader *in, struct msghdr *mh)
+{
+	struct cmsghdr *cmsg;
+	bool fit = (mh->msg_flags & MSG_CTRUNC) == 0;
+
+	for (cmsg = CMSG_FIRSTHDR(mh); cmsg != NULL;
+		cmsg = CMSG_NXTHDR(mh, cmsg))
+		if (cmsg->cmsg_level == SOL_SOCKET &&
+			cmsg->cmsg_type == SCM_RIGHTS)
+			fit = take_rights(in, cmsg) && fit;
+	return fit;
+}
+
+static void
+make_room(struct reader *in)
+{
+	if (in->head == in->tail) {
+		in->head = in->tail = 0;
+	} else if (READ_SIZE - in->tail < IPC_FRAME_MAX) {
+		memmove(in->data, in->data + in->head, in->tail - in->head);
+		in->tail -= in->head;
+		in->head = 0;
+	}
+}
+
+static int
+read_errno(int error)
+{
+	if (error == EWOULDBLOCK)
+		return -EAGAIN;
+	return error == ECONNRESET ? -EPIPE : -error;
+}
+
+int
+ipc_chan_read(struct ipc_chan *c, bool wait, bool *ret_more)
+{
+	struct reader *in = &c->in;
+	_Alignas(struct cmsghdr) char
+		control[CMSG_SPACE(FDS_WAITING * sizeof(int))];
+	struct iovec iov;
+	struct msghdr mh = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
+	ssize_t n;
+
+	make_room(in);
+	iov.iov_base = in->data + in->tail;
+	iov.iov_len = READ_SIZE - in->tail;
+	if (iov.iov_len == 0)
+		return err_new(-ENOBUFS);
+	do
+		n = recvmsg(c->fd, &mh,
+			MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return read_errno(errno);
+	in->tail += (size_t)n;
+	if (mh.msg_controllen > 0 || (mh.msg_flags & MSG_CTRUNC) != 0)
+		if (!take_control(in, &mh))
+			return err_new(-EPROTO);
+	if (n == 0)
+		return -EPIPE;
+	*ret_more = (size_t)n == iov.iov_len || mh.msg_controllen > 0;
+	return 0;
+}
+
+/* Gives the frame its descriptors. */
+static int
+assign_fds(struct reader *in, unsigned n)
+{
+	if (n > in->n_fds)
+		return IPC_E_FDS;
+	while (in->n_taken < n)
+		in->taken[in->n_taken++] = fd_pop(in);
+	return IPC_OK;
+}
+
+int
+ipc_chan_next(struct ipc_chan *c, struct ipc_msg *ret_msg)
+{
+	struct reader *in = &c->in;
+	size_t left = in->tail - in->head;
+	uint32_t length;
+	int r;
+
+	if (in->n_taken > 0)
+		close_fds(in->taken, in->n_taken);
+	in->n_taken = 0;
+	r = ipc_parse_header(&ret_msg->header, in->data + in->head, left);
+	if (r == -EAGAIN)
+		return left == 0 && in->n_fds > 0 ? IPC_E_FDS : -EAGAIN;
+	if (r != IPC_OK)
+		return r;
+	length = ret_msg->header.length;
+	if (left < length)
+		return -EAGAIN;
+	r = ipc_parse(ret_msg, in->data + in->head, length,
+		c->self == IPC_FROM_CLIENT ? IPC_FROM_DAEMON : IPC_FROM_CLIENT);
+	in->head += length;
+	if (r != IPC_OK && r != IPC_E_UNKNOWN)
+		return r;
+	if (assign_fds(in, ret_msg->header.n_fds) != IPC_OK) {
+		if (r == IPC_OK)
+			ipc_msg_done(ret_msg);
+		r = IPC_E_FDS;
+	}
+	return r;
+}
+
+int
+ipc_chan_take_fd(struct ipc_chan *c, unsigned i)
+{
+	return i < c->in.n_taken ? TAKE_FD(c->in.taken[i]) : -1;
+}
+
+/* Sending. */
+
+static int
+resize(struct writer *out, size_t cap)
+{
+	uint8_t *map;
+
+	if (out->map == NULL)
+		map = mmap(NULL, cap, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	else
+		map = mremap(out->map, out->cap, cap, MREMAP_MAYMOVE);
+	if (map == MAP_FAILED)
+		return err_new(-ENOMEM);
+	/* The first byte written must not make two megabytes resident. */
+	if (out->map == NULL)
+		(void)madvise(map, cap, MADV_NOHUGEPAGE);
+	out->map = map;
+	out->cap = cap;
+	return 0;
+}
+
+static void
+compact(struct writer *out)
+{
+	struct fd_group *g;
+
+	memmove(out->map, out->map + out->head, out->tail - out->head);
+	STAILQ_FOREACH (g, &out->groups, link)
+		g->at -= out->head;
+	out->tail -= out->head;
+	out->head = 0;
+}
+
+static void
+compact_if_cheap(struct writer *out)
+{
+	if (out->head >= COMPACT_ABOVE && out->head >= out->tail - out->head)
+		compact(out);
+}
+
+/* Keeps the invariant for n more bytes, promised or about to be queued. */
+static int
+ensure(struct writer *out, size_t n)
+{
+	size_t live = out->tail - out->head + out->promised + n;
+	size_t cap = MAX_OF(out->cap, OUT_MIN);
+
+	if (live > OUT_MAX)
+		return err_new(-ENOMEM);
+	if (2 * live <= out->cap)
+		return 0;
+	while (cap < 2 * live)
+		cap *= 2;
+	return err_pass(resize(out, cap));
+}
+
+/* Room at the tail, which the invariant grants. */
+static uint8_t *
+tail_room(struct writer *out, size_t n)
+{
+	compact_if_cheap(out);
+	if (n > out->cap - out->tail)
+		compact(out);
+	assert(n <= out->cap - out->tail);
+	return out->map + out->tail;
+}
+
+static void
+put_frame(struct writer *out, size_t bound, enum ipc_type type, uint64_t id,
+	unsigned n_fds, const ProtobufCMessage *body)
+{
+	uint8_t *dst = tail_room(out, bound);
+
+	out->tail += ipc_build_at(dst, type, id, n_fds, body);
+	if (out->tail > out->touched)
+		out->touched = out->tail;
+}
+
+static int
+group_new(struct fd_group **ret_group, const int *fds, unsigned n)
+{
+	struct fd_group *g = malloc(sizeof(*g));
+
+	if (g == NULL)
+		return err_new(-ENOMEM);
+	for (g->n = 0; g->n < n; g->n++) {
+		g->fds[g->n] = fcntl(fds[g->n], F_DUPFD_CLOEXEC, 0);
+		if (g->fds[g->n] < 0) {
+			int r = err_new(-errno);
+
+			group_free(g);
+			return r;
+		}
+	}
+	*ret_group = g;
+	return 0;
+}
+
+int
+ipc_chan_queue(struct ipc_chan *c, enum ipc_type type, uint64_t id,
+	const ProtobufCMessage *body, const int *fds, unsigned n_fds)
+{
+	struct writer *out = &c->out;
+	struct fd_group *g = NULL;
+	size_t bound = ipc_frame_bound(type, body);
+	size_t before;
+	int r;
+
+	if (bound > IPC_FRAME_MAX)
+		return err_new(-EMSGSIZE);
+	r = ensure(out, bound);
+	if (r == 0 && n_fds > 0)
+		r = group_new(&g, fds, n_fds);
+	if (r < 0)
+		return err_pass(r);
+	before = out->tail - out->head;
+	put_frame(out, bound, type, id, n_fds, body);
+	out->plain += out->tail - out->head - before;
+	if (g != NULL) {
+		g->at = out->head + before;
+		STAILQ_INSERT_TAIL(&out->groups, g, link);
+	}
+	return 0;
+}
+
+int
+ipc_chan_reserve(struct ipc_chan *c, size_t n)
+{
+	int r;
+
+	if (n > OUT_MAX / IPC_COMPLETE_SIZE)
+		return err_new(-ENOMEM);
+	r = ensure(&c->out, n * IPC_COMPLETE_SIZE);
+	if (r == 0)
+		c->out.promised += n * IPC_COMPLETE_SIZE;
+	return err_pass(r);
+}
+
+void
+ipc_chan_unreserve(struct ipc_chan *c, size_t n)
+{
+	assert(n * IPC_COMPLETE_SIZE <= c->out.promised);
+	c->out.promised -= n * IPC_COMPLETE_SIZE;
+}
+
+int
+ipc_chan_queue_reserved(
+	struct ipc_chan *c, uint64_t id, const Pd__Complete *complete)
+{
+	struct writer *out = &c->out;
+	size_t bound = ipc_frame_bound(IPC_COMPLETE, &complete->base);
+	int r = 0;
+
+	assert(out->promised >= IPC_COMPLETE_SIZE);
+	if (bound > IPC_FRAME_MAX)
+		return err_new(-EMSGSIZE);
+	if (bound > IPC_COMPLETE_SIZE)
+		r = ensure(out, bound - IPC_COMPLETE_SIZE);
+	if (r < 0)
+		return err_pass(r);
+	out->promised -= IPC_COMPLETE_SIZE;
+	put_frame(out, bound, IPC_COMPLETE, id, 0, &complete->base);
+	return 0;
+}
+
+size_t
+ipc_chan_queued(const struct ipc_chan *c)
+{
+	return c->out.tail - c->out.head;
+}
+
+size_t
+ipc_chan_queued_plain(const struct ipc_chan *c)
+{
+	return MIN_OF(c->out.plain, ipc_chan_queued(c));
+}
+
+static void
+set_rights(struct msghdr *mh, char *control, const struct fd_group *g)
+{
+	struct cmsghdr *cmsg;
+
+	mh->msg_control = control;
+	mh->msg_controllen = CMSG_SPACE(g->n * sizeof(int));
+	cmsg = CMSG_FIRSTHDR(mh);
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(g->n * sizeof(int));
+	memcpy(CMSG_DATA(cmsg), g->fds, g->n * sizeof(int));
+}
+
+/* Sends from head up to the next frame that has descriptors; those of the frame
+ * at head go along. */
+static int
+send_once(struct ipc_chan *c)
+{
+	struct writer *out = &c->out;
+	struct fd_group *g = STAILQ_FIRST(&out->groups), *after = g;
+	_Alignas(struct cmsghdr) char
+		control[CMSG_SPACE(IPC_FDS_MAX * sizeof(int))] = {0};
+	struct iovec iov = {.iov_base = out->map + out->head};
+	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t n;
+
+	if (g != NULL && g->at == out->head) {
+		set_rights(&mh, control, g);
+		after = STAILQ_NEXT(g, link);
+	}
+	iov.iov_len = (after != NULL ? after->at : out->tail) - out->head;
+	do
+		n = sendmsg(c->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return read_errno(errno);
+	if (mh.msg_controllen > 0) {
+		STAILQ_REMOVE_HEAD(&out->groups, link);
+		group_free(g);
+	}
+	out->head += (size_t)n;
+	return 0;
+}
+
+/* Nothing is queued: gives memory back that a burst or many promises took. */
+static void
+trim(struct writer *out)
+{
+	size_t cap = out->cap;
+
+	out->head = out->tail = out->plain = 0;
+	if (out->touched > OUT_KEEP) {
+		madvise(out->map, out->cap, MADV_DONTNEED);
+		out->touched = 0;
+	}
+	while (cap > OUT_MIN && cap / 8 >= 2 * out->promised + OUT_MIN)
+		cap /= 2;
+	if (cap < out->cap)
+		(void)resize(out, cap);
+}
+
+int
+ipc_chan_flush(struct ipc_chan *c)
+{
+	struct writer *out = &c->out;
+
+	while (out->head < out->tail) {
+		int r = send_once(c);
+
+		if (r < 0)
+			return r;
+	}
+	if (out->map != NULL)
+		trim(out);
+	return 0;
+}
+
+/* Who is there. */
+
+static uint32_t
+overflow_uid(void)
+{
+	char text[16] = "";
+	int fd = open("/proc/sys/kernel/overflowuid", O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return 65534;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	return n > 0 ? (uint32_t)strtoul(text, NULL, 10) : 65534;
+}
+
+static int
+peer_groups(int fd, struct ipc_peer *p)
+{
+	socklen_t len = 64 * sizeof(gid_t);
+	gid_t *groups = NULL, *larger;
+
+	for (;;) {
+		larger = realloc(groups, len > 0 ? len : sizeof(gid_t));
+		if (larger == NULL) {
+			free(groups);
+			return err_new(-ENOMEM);
+		}
+		groups = larger;
+		if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) ==
+			0)
+			break;
+		/* ERANGE: len is now what is needed. */
+		if (errno != ERANGE || len > IPC_GROUPS_MAX * sizeof(gid_t)) {
+			int r = err_new(-errno);
+
+			free(groups);
+			return r;
+		}
+	}
+	p->groups = groups;
+	p->n_groups = len / sizeof(gid_t);
+	return 0;
+}
+
+/*
+ * A uid that has no meaning in our user namespace is shown as the overflow
+ * uid.  All such strangers would be one and the same user to us, and the same
+ * as a real user with that number (nobody, usually), so that number is refused
+ * whoever it is: a service must not run as nobody anyway.
+ */
+int
+ipc_peer_get(int fd, struct ipc_peer *ret_peer)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	struct ipc_peer p = {0};
+	int r;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return err_new(-errno);
+	if (cred.uid == (uid_t)-1 || cred.uid == overflow_uid())
+		return err_new(-EPERM);
+	p.pid = cred.pid;
+	p.uid = cred.uid;
+	p.gid = cred.gid;
+	r = peer_groups(fd, &p);
+	if (r < 0)
+		return err_pass(r);
+	*ret_peer = p;
+	return 0;
+}
+
+void
+ipc_peer_done(struct ipc_peer *p)
+{
+	free(p->groups);
+	p->groups = NULL;
+	p->n_groups = 0;
+}

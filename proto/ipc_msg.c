@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A frame is parsed in this order: header, type, sender, descriptors, body,
+ * bounds; the first thing wrong is what the caller hears.
+ *
+ * The body is decoded by protobuf-c into memory that ipc_msg brings along: the
+ * allocator below hands out the arena front to back, and single malloc()s
+ * behind it, kept on a list that ipc_msg_done() frees.  Its free does nothing,
+ * so the many frees of a decoder that gives up half-way cost nothing and
+ * cannot go wrong.
+ *
+ * A sender can make a body expand: an empty sub-message of two bytes takes a
+ * structure each time it is repeated.  What one frame may take is therefore
+ * bounded, and a frame over the bound is malformed, not a lack of memory.
+ *
+ * Frames without byte strings have a small constant bound.  They are packed
+ * straight into place, without a first pass that only counts.
+ */
+#include "proto/ipc_msg.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/err.h"
+#include "common/macros.h"
+
+#define ARENA_ALIGN    16u
+#define OVERFLOW_BOUND (512u * 1024u)
+#define NAME_BOUND     256u
+#define AREA_BOUND     (1u << 30)
+#define AREA_UNIT      4096u
+
+struct overflow {
+	struct overflow *next;
+	_Alignas(ARENA_ALIGN) uint8_t bytes[];
+};
+
+struct arena {
+	struct ipc_msg *msg;
+	size_t overflow_used;
+	bool no_memory;
+};
+
+struct frame_row {
+	const char *name;
+	enum ipc_from from;
+	const ProtobufCMessageDescriptor *body; /* NULL: none */
+	/* Meaning of the body; NULL: nothing to check. */
+	bool (*check)(const struct ipc_msg *, enum ipc_from);
+};
+
+static void *
+arena_alloc(void *ctx, size_t size)
+{
+	struct arena *a = ctx;
+	struct ipc_msg *m = a->msg;
+	struct overflow *o;
+
+	if (size <= sizeof(m->arena)) {
+		size_t take = (size + ARENA_ALIGN - 1) & ~(ARENA_ALIGN - 1u);
+
+		if (take <= sizeof(m->arena) - m->arena_used) {
+			m->arena_used += take;
+			return m->arena + m->arena_used - take;
+		}
+	}
+	if (size > OVERFLOW_BOUND - a->overflow_used)
+		return NULL;
+	o = malloc(sizeof(*o) + size);
+	if (o == NULL) {
+		a->no_memory = true;
+		return NULL;
+	}
+	a->overflow_used += size;
+	o->next = m->overflow;
+	m->overflow = o;
+	return o->bytes;
+}
+
+static void
+arena_free(void *ctx, void *p)
+{
+}
+
+static bool
+identifier_ok(const ProtobufCBinaryData *b)
+{
+	return b->len >= 1 && b->len <= IPC_IDENTIFIER_MAX;
+}
+
+static bool
+range_ok(const Pd__Range *r, uint32_t max)
+{
+	return r->length >= 1 && r->length <= max &&
+		r->offset <= UINT32_MAX - r->length;
+}
+
+/* Either the bytes themselves, or where they lie. */
+static bool
+slice_ok(const Pd__Slice *s)
+{
+	if (s->inline_data.len > 0)
+		return s->inline_data.len <= IPC_INLINE_MAX &&
+			s->length == s->inline_data.len && s->offset == 0;
+	return s->length >= 1 && s->length <= IPC_SLICE_MAX &&
+		s->offset <= UINT32_MAX - s->length;
+}
+
+static bool
+check_hello(const struct ipc_msg *m, enum ipc_from from)
+{
+	const Pd__Hello *h = m->u.hello;
+
+	if (h->min_version < 1 || h->max_version < h->min_version ||
+		strlen(h->name) > NAME_BOUND)
+		return false;
+	if (m->header.n_fds == 0)
+		return h->write_size == 0 && h->read_size == 0;
+	return h->write_size > 0 && h->write_size <= AREA_BOUND &&
+		h->write_size % AREA_UNIT == 0 && h->read_size > 0 &&
+		h->read_size <= AREA_BOUND && h->read_size % AREA_UNIT == 0;
+}
+
+static bool
+check_complete(const struct ipc_msg *m, enum ipc_from from)
+{
+	const Pd__Complete *c = m->u.complete;
+
+	if (c->range != NULL)
+		return c->inline_data.len == 0 &&
+			range_ok(c->range, IPC_READ_MAX);
+	return c->inline_data.len <= IPC_INLINE_MAX;
+}
+
+static bool
+check_need(const struct ipc_msg *m, enum ipc_from from)
+{
+	return m->u.need->length >= 1 && m->u.need->length <= IPC_SLICE_MAX;
+}
+
+static bool
+check_slice(const struct ipc_msg *m, enum ipc_from from)
+{
+	return slice_ok(m->u.slice);
+}
+
+static bool
+check_range(const struct ipc_msg *m, enum ipc_from from)
+{
+	return range_ok(m->u.range,
+		from == IPC_FROM_CLIENT ? IPC_READ_MAX : IPC_SLICE_MAX);
+}
+
+static bool
+check_publish_open(const struct ipc_msg *m, enum ipc_from from)
+{
+	return identifier_ok(&m->u.publish_open->identifier);
+}
+
+static bool
+check_identifier(const struct ipc_msg *m, enum ipc_from from)
+{
+	return identifier_ok(&m->u.identifier->identifier);
+}
+
+static bool
+check_info_open(const struct ipc_msg *m, enum ipc_from from)
+{
+	return identifier_ok(&m->u.info_open->identifier);
+}
+
+static bool
+check_server_cancel(const struct ipc_msg *m, enum ipc_from from)
+{
+	return identifier_ok(&m->u.server_cancel->identifier);
+}
+
+static bool
+check_publish_file(const struct ipc_msg *m, enum ipc_from from)
+{
+	return identifier_ok(&m->u.submit_publish_file->identifier);
+}
+
+static bool
+check_content_open(const struct ipc_msg *m, enum ipc_from from)
+{
+	return m->u.content_open->tag.len == IPC_TAG_SIZE;
+}
+
+static bool
+check_flush(const struct ipc_msg *m, enum ipc_from from)
+{
+	return m->u.submit_flush->tag.len == IPC_TAG_SIZE;
+}
+
+static bool
+check_add(const struct ipc_msg *m, enum ipc_from from)
+{
+	const Pd__SubmitAdd *a = m->u.submit_add;
+
+	return a->slice != NULL && slice_ok(a->slice) &&
+		a->slice->length <= a->length;
+}
+
+#define BODY_none          NULL, NULL
+#define BODY_hello         &pd__hello__descriptor, check_hello
+#define BODY_reply         &pd__reply__descriptor, NULL
+#define BODY_status        &pd__status__descriptor, NULL
+#define BODY_complete      &pd__complete__descriptor, check_complete
+#define BODY_need          &pd__need__descriptor, check_need
+#define BODY_slice         &pd__slice__descriptor, check_slice
+#define BODY_range         &pd__range__descriptor, check_range
+#define BODY_publish_open  &pd__publish_open__descriptor, check_publish_open
+#define BODY_handle        &pd__handle__descriptor, NULL
+#define BODY_identifier    &pd__identifier__descriptor, check_identifier
+#define BODY_info_open     &pd__info_open__descriptor, check_info_open
+#define BODY_server_cancel &pd__server_cancel__descriptor, check_server_cancel
+#define BODY_content_open  &pd__content_open__descriptor, check_content_open
+#define BODY_client_cancel &pd__client_cancel__descriptor, NULL
+#define BODY_submit_add    &pd__submit_add__descriptor, check_add
+#define BODY_submit_publish_file \
+	&pd__submit_publish_file__descriptor, check_publish_file
+#define BODY_submit_retrieve &pd__submit_retrieve__descriptor, NULL
+#define BODY_submit_read     &pd__submit_read__descriptor, NULL
+#define BODY_submit_flush    &pd__submit_flush__descriptor, check_flush
+#define BODY_admin_request   &pd__admin_request__descriptor, NULL
+#define BODY_admin_text      &pd__admin_text__descriptor, NULL
+
+static const struct frame_row frame_rows[IPC_TYPE_LIMIT] = {
+#define X(n, number, body_, from_) \
+	[number] = {#n, IPC_FROM_##from_, BODY_##body_},
+	IPC_FRAMES(X)
+#undef X
+};
+
+static const struct frame_row *
+frame_row(unsigned type)
+{
+	if (type >= IPC_TYPE_LIMIT || frame_rows[type].name == NULL)
+		return NULL;
+	return &frame_rows[type];
+}
+
+const char *
+ipc_type_name(unsigned type)
+{
+	const struct frame_row *row = frame_row(type);
+
+	return row != NULL ? row->name : "?";
+}
+
+static bool
+fds_ok(unsigned type, enum ipc_from from, unsigned n)
+{
+	switch (type) {
+	case IPC_HELLO:
+		return n <= (from == IPC_FROM_DAEMON ? 1 : 0);
+	case IPC_SUBMIT_PUBLISH_FILE:
+		return n == 1;
+	default:
+		return n == 0;
+	}
+}
+
+static uint64_t
+get_le(const uint8_t *p, size_t n)
+{
+	uint64_t v = 0;
+
+	while (n-- > 0)
+		v = v << 8 | p[n];
+	return v;
+}
+
+static void
+put_le(uint8_t *p, size_t n, uint64_t v)
+{
+	for (size_t i = 0; i < n; i++, v >>= 8)
+		p[i] = (uint8_t)v;
+}
+
+int
+ipc_parse_header(struct ipc_header *ret, const uint8_t *data, size_t len)
+{
+	if (len < IPC_HEADER_SIZE)
+		return -EAGAIN;
+	ret->length = (uint32_t)get_le(data, 4);
+	ret->type = (uint16_t)get_le(data + 4, 2);
+	ret->n_fds = data[6];
+	ret->flags = data[7];
+	ret->id = get_le(data + 8, 8);
+	if (ret->length < IPC_HEADER_SIZE || ret->length > IPC_FRAME_MAX)
+		return IPC_E_LENGTH;
+	return IPC_OK;
+}
+
+static int
+parse_body(struct ipc_msg *m, const struct frame_row *row, const uint8_t *data,
+	size_t len)
+{
+	struct arena arena = {.msg = m};
+	ProtobufCAllocator allocator = {arena_alloc, arena_free, &arena};
+
+	m->u.base = protobuf_c_message_unpack(row->body, &allocator, len, data);
+	if (m->u.base != NULL)
+		return IPC_OK;
+	return arena.no_memory ? err_new(-ENOMEM) : IPC_E_BODY;
+}
+
+int
+ipc_parse(struct ipc_msg *ret, const uint8_t *data, size_t len,
+	enum ipc_from from)
+{
+	const struct frame_row *row;
+	int r;
+
+	ret->u.base = NULL;
+	ret->arena_used = 0;
+	ret->overflow = NULL;
+	if (ipc_parse_header(&ret->header, data, len) != IPC_OK ||
+		ret->header.length != len)
+		return IPC_E_LENGTH;
+	if (ret->header.n_fds > IPC_FDS_MAX)
+		return IPC_E_FDS;
+	row = frame_row(ret->header.type);
+	if (row == NULL)
+		return IPC_E_UNKNOWN;
+	if ((row->from & from) == 0)
+		return IPC_E_SENDER;
+	if (!fds_ok(ret->header.type, from, ret->header.n_fds))
+		return IPC_E_FDS;
+	if (ret->header.flags != 0)
+		return IPC_E_BODY;
+	if (row->body == NULL)
+		return IPC_OK;
+	r = parse_body(ret, row, data + IPC_HEADER_SIZE, len - IPC_HEADER_SIZE);
+	if (r == IPC_OK && row->check != NULL && !row->check(ret, from))
+		r = IPC_E_BODY;
+	if (r != IPC_OK)
+		ipc_msg_done(ret);
+	return r;
+}
+
+void
+ipc_msg_done(struct ipc_msg *m)
+{
+	struct overflow *o, *next;
+
+	for (o = m->overflow; o != NULL; o = next) {
+		next = o->next;
+		free(o);
+	}
+	m->overflow = NULL;
+	m->u.base = NULL;
+}
+
+/* At least the packed size of the body, and not much more. */
+static size_t
+body_bound(enum ipc_type type, const ProtobufCMessage *body)
+{
+	switch (type) {
+	case IPC_ACK:
+	case IPC_REPLY:
+		return 21;
+	case IPC_COMPLETE:
+		return 48 + ((const Pd__Complete *)body)->inline_data.len;
+	default:
+		return protobuf_c_message_get_packed_size(body);
+	}
+}
+
+size_t
+ipc_frame_bound(enum ipc_type type, const ProtobufCMessage *body)
+{
+	return IPC_HEADER_SIZE + (body != NULL ? body_bound(type, body) : 0);
+}
+
+size_t
+ipc_build_at(uint8_t *dst, enum ipc_type type, uint64_t id, unsigned n_fds,
+	const ProtobufCMessage *body)
+{
+	size_t len = IPC_HEADER_SIZE;
+
+	assert(frame_row(type) != NULL && n_fds <= IPC_FDS_MAX);
+	assert((body != NULL ? body->descriptor : NULL) ==
+		frame_rows[type].body);
+	if (body != NULL)
+		len += protobuf_c_message_pack(body, dst + IPC_HEADER_SIZE);
+	assert(len <= IPC_FRAME_MAX);
+	put_le(dst, 4, len);
+	put_le(dst + 4, 2, type);
+	dst[6] = (uint8_t)n_fds;
+	dst[7] = 0;
+	put_le(dst + 8, 8, id);
+	return len;
+}
+
+int
+ipc_build(struct buf *b, enum ipc_type type, uint64_t id, unsigned n_fds,
+	const ProtobufCMessage *body)
+{
+	size_t len = IPC_HEADER_SIZE;
+	uint8_t *dst;
+
+	if (body != NULL)
+		len += protobuf_c_message_get_packed_size(body);
+	if (len > IPC_FRAME_MAX)
+		return err_new(-EMSGSIZE);
+	dst = buf_extend(b, len);
+	if (dst == NULL)
+		return err_pass(buf_error(b));
+	ipc_build_at(dst, type, id, n_fds, body);
+	return 0;
+}
