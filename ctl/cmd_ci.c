@@ -208,6 +208,15 @@ run_make(const struct cmd *c, int argc, char **argv)
 	return r;
 }
 
+/* Offsets of hostile content information may be beyond what jansson calls an
+ * integer. */
+static json_t *
+offset_json(uint64_t n)
+{
+	return n <= INT64_MAX ? json_integer((json_int_t)n)
+			      : json_real((double)n);
+}
+
 static json_t *
 segment_json(const struct pccrc_info *info, const struct pccrc_segment *s,
 	struct bulk *bulk)
@@ -218,8 +227,8 @@ segment_json(const struct pccrc_info *info, const struct pccrc_segment *s,
 	if (pccrc_segment_id(bulk, info->hash, s->kp, s->hod, id) != 0)
 		return NULL;
 	hex_encode(text, id, info->hash_size);
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:b, s:s}", "offset",
-		(json_int_t)s->start, "length", (json_int_t)s->len, "blocks",
+	return json_pack("{s:o, s:I, s:I, s:I, s:I, s:b, s:s}", "offset",
+		offset_json(s->start), "length", (json_int_t)s->len, "blocks",
 		(json_int_t)s->n_blocks, "first", (json_int_t)s->first_listed,
 		"listed", (json_int_t)s->n_listed, "proved", (int)s->proved,
 		"id", text);
@@ -243,11 +252,11 @@ info_json(const struct pccrc_info *info, struct bulk *bulk)
 			json_decref(segments);
 			return NULL;
 		}
-	return json_pack("{s:i, s:i, s:s, s:I, s:I, s:I, s:I, s:o}", "v", 1,
+	return json_pack("{s:i, s:i, s:s, s:o, s:o, s:o, s:I, s:o}", "v", 1,
 		"version", info->version, "hash", hashes[info->hash],
-		"range_start", (json_int_t)info->range_start, "range_end",
-		(json_int_t)info->range_end, "first_index",
-		(json_int_t)info->first_index, "bytes",
+		"range_start", offset_json(info->range_start), "range_end",
+		offset_json(info->range_end), "first_index",
+		offset_json(info->first_index), "bytes",
 		(json_int_t)info->n_bytes, "segments", segments);
 }
 

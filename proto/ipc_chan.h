@@ -36,8 +36,8 @@ int ipc_chan_fd(const struct ipc_chan *);
 /* Reads once.  0: something came, and *ret_more says whether the socket may
  * hold more; -EAGAIN nothing there; -EPIPE the other side closed; -EPROTO
  * descriptors in a way that is not allowed (too many, truncated); -ENOBUFS the
- * buffer is full of frames that were not taken; -errno.  wait: block until something comes (the socket's SO_RCVTIMEO
- * applies, then -EAGAIN). */
+ * buffer is full of frames that were not taken; -errno.  wait: block until
+ * something comes (the socket's SO_RCVTIMEO applies, then -EAGAIN). */
 int ipc_chan_read(struct ipc_chan *, bool wait, bool *ret_more);
 /* 0: *ret_msg is the next frame (ipc_msg_done() it); -EAGAIN: no whole frame;
  * > 0: enum ipc_refusal, of which only IPC_E_UNKNOWN leaves the channel usable
@@ -59,8 +59,8 @@ void ipc_chan_unreserve(struct ipc_chan *, size_t n);
 /* Queues a COMPLETE from a promise; cannot fail when the frame keeps to
  * IPC_COMPLETE_SIZE. Inline data beyond the promise is -ENOMEM when there is no
  * room (the caller then sends it another way). */
-int ipc_chan_queue_reserved(struct ipc_chan *, uint64_t id,
-	const Pd__Complete *);
+int ipc_chan_queue_reserved(
+	struct ipc_chan *, uint64_t id, const Pd__Complete *);
 /* Bytes waiting to be sent, without promises. */
 size_t ipc_chan_queued(const struct ipc_chan *);
 /* Of these, what did not come from promises (never too little; exact whenever

@@ -19,6 +19,7 @@
 #include "proto/ipc_msg.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,14 @@
 #define NAME_BOUND     256u
 #define AREA_BOUND     (1u << 30)
 #define AREA_UNIT      4096u
+
+/* struct ipc_header lies in memory as in the frame, but for the byte order. */
+_Static_assert(sizeof(struct ipc_header) == IPC_HEADER_SIZE &&
+		offsetof(struct ipc_header, type) == 4 &&
+		offsetof(struct ipc_header, n_fds) == 6 &&
+		offsetof(struct ipc_header, flags) == 7 &&
+		offsetof(struct ipc_header, id) == 8,
+	"one copy each way");
 
 struct overflow {
 	struct overflow *next;
@@ -264,33 +273,19 @@ fds_ok(unsigned type, enum ipc_from from, unsigned n)
 	}
 }
 
-static uint64_t
-get_le(const uint8_t *p, size_t n)
-{
-	uint64_t v = 0;
-
-	while (n-- > 0)
-		v = v << 8 | p[n];
-	return v;
-}
-
-static void
-put_le(uint8_t *p, size_t n, uint64_t v)
-{
-	for (size_t i = 0; i < n; i++, v >>= 8)
-		p[i] = (uint8_t)v;
-}
-
 int
 ipc_parse_header(struct ipc_header *ret, const uint8_t *data, size_t len)
 {
+	struct ipc_header h;
+
 	if (len < IPC_HEADER_SIZE)
 		return -EAGAIN;
-	ret->length = (uint32_t)get_le(data, 4);
-	ret->type = (uint16_t)get_le(data + 4, 2);
-	ret->n_fds = data[6];
-	ret->flags = data[7];
-	ret->id = get_le(data + 8, 8);
+	memcpy(&h, data, sizeof(h));
+	ret->length = le32toh(h.length);
+	ret->type = le16toh(h.type);
+	ret->n_fds = h.n_fds;
+	ret->flags = h.flags;
+	ret->id = le64toh(h.id);
 	if (ret->length < IPC_HEADER_SIZE || ret->length > IPC_FRAME_MAX)
 		return IPC_E_LENGTH;
 	return IPC_OK;
@@ -381,6 +376,7 @@ size_t
 ipc_build_at(uint8_t *dst, enum ipc_type type, uint64_t id, unsigned n_fds,
 	const ProtobufCMessage *body)
 {
+	struct ipc_header h = {0};
 	size_t len = IPC_HEADER_SIZE;
 
 	assert(frame_row(type) != NULL && n_fds <= IPC_FDS_MAX);
@@ -389,11 +385,11 @@ ipc_build_at(uint8_t *dst, enum ipc_type type, uint64_t id, unsigned n_fds,
 	if (body != NULL)
 		len += protobuf_c_message_pack(body, dst + IPC_HEADER_SIZE);
 	assert(len <= IPC_FRAME_MAX);
-	put_le(dst, 4, len);
-	put_le(dst + 4, 2, type);
-	dst[6] = (uint8_t)n_fds;
-	dst[7] = 0;
-	put_le(dst + 8, 8, id);
+	h.length = htole32((uint32_t)len);
+	h.type = htole16((uint16_t)type);
+	h.n_fds = (uint8_t)n_fds;
+	h.id = htole64(id);
+	memcpy(dst, &h, sizeof(h));
 	return len;
 }
 

@@ -37,17 +37,18 @@
 #include "common/buf.h"
 #include "peerdist.pb-c.h"
 
-#define IPC_VERSION_MIN	  1u
-#define IPC_VERSION_MAX	  1u
-#define IPC_HEADER_SIZE	  16u
-#define IPC_FRAME_MAX	  65536u
-#define IPC_INLINE_MAX	  4096u
-#define IPC_FDS_MAX	  4u  /* in one frame */
-#define IPC_COMPLETE_SIZE 96u /* bound of a COMPLETE frame without inline data */
-#define IPC_READ_MAX	  (1024u * 1024u) /* one read answers at most this */
-#define IPC_SLICE_MAX	  (1024u * 1024u) /* one slice of an add */
+#define IPC_VERSION_MIN 1u
+#define IPC_VERSION_MAX 1u
+#define IPC_HEADER_SIZE 16u
+#define IPC_FRAME_MAX   65536u
+#define IPC_INLINE_MAX  4096u
+#define IPC_FDS_MAX     4u /* in one frame */
+/* Bound of a COMPLETE frame without inline data. */
+#define IPC_COMPLETE_SIZE  96u
+#define IPC_READ_MAX       (1024u * 1024u) /* one read answers at most this */
+#define IPC_SLICE_MAX      (1024u * 1024u) /* one slice of an add */
 #define IPC_IDENTIFIER_MAX 32768u
-#define IPC_TAG_SIZE	   16u
+#define IPC_TAG_SIZE       16u
 
 /* Features of a HELLO. */
 #define IPC_FEATURE_AREA 1u /* wants a data area: makes this a session */
@@ -66,44 +67,44 @@ ipc_op_slot(uint64_t id)
 }
 
 /* One row per frame: name, number, body, where it comes from. */
-#define IPC_FRAMES(X)                                                          \
-	X(HELLO, 1, hello, BOTH)                                               \
-	X(REPLY, 2, reply, DAEMON)                                             \
-	X(STATUS, 3, status, DAEMON)                                           \
-	X(ACK, 4, reply, DAEMON)                                               \
-	X(COMPLETE, 5, complete, DAEMON)                                       \
-	X(NEED, 6, need, DAEMON)                                               \
-	X(FEED, 7, slice, CLIENT)                                              \
-	X(RELEASED, 8, range, DAEMON)                                          \
-	X(RETURN, 9, range, CLIENT)                                            \
-	X(STATUS_GET, 16, none, CLIENT)                                        \
-	X(SESSION_END, 17, none, CLIENT)                                       \
-	X(PUBLISH_OPEN, 18, publish_open, CLIENT)                              \
-	X(STREAM_CLOSE, 19, handle, CLIENT)                                    \
-	X(UNPUBLISH, 20, identifier, CLIENT)                                   \
-	X(INFO_OPEN, 21, info_open, CLIENT)                                    \
-	X(INFO_CLOSE, 22, handle, CLIENT)                                      \
-	X(SERVER_CANCEL, 23, server_cancel, CLIENT)                            \
-	X(CONTENT_OPEN, 24, content_open, CLIENT)                              \
-	X(CONTENT_CLOSE, 25, handle, CLIENT)                                   \
-	X(CLIENT_CANCEL, 26, client_cancel, CLIENT)                            \
-	X(CONTENT_INFO, 27, handle, CLIENT)                                    \
-	X(SUBMIT_STREAM_ADD, 32, submit_add, CLIENT)                           \
-	X(SUBMIT_STREAM_COMPLETE, 33, handle, CLIENT)                          \
-	X(SUBMIT_PUBLISH_FILE, 34, submit_publish_file, CLIENT)                \
-	X(SUBMIT_RETRIEVE, 35, submit_retrieve, CLIENT)                        \
-	X(SUBMIT_CI_ADD, 36, submit_add, CLIENT)                               \
-	X(SUBMIT_CI_COMPLETE, 37, handle, CLIENT)                              \
-	X(SUBMIT_DATA_ADD, 38, submit_add, CLIENT)                             \
-	X(SUBMIT_BLOCK_READ, 39, submit_read, CLIENT)                          \
-	X(SUBMIT_STREAM_READ, 40, submit_read, CLIENT)                         \
-	X(SUBMIT_FLUSH, 41, submit_flush, CLIENT)                              \
-	X(ADMIN_STATUS, 64, admin_request, CLIENT)                             \
-	X(ADMIN_SESSIONS, 65, admin_request, CLIENT)                           \
-	X(ADMIN_OPERATIONS, 66, admin_request, CLIENT)                         \
-	X(ADMIN_CANCEL, 67, admin_request, CLIENT)                             \
-	X(ADMIN_CONFIG, 68, admin_request, CLIENT)                             \
-	X(ADMIN_RELOAD, 69, admin_request, CLIENT)                             \
+#define IPC_FRAMES(X) \
+	X(HELLO, 1, hello, BOTH) \
+	X(REPLY, 2, reply, DAEMON) \
+	X(STATUS, 3, status, DAEMON) \
+	X(ACK, 4, reply, DAEMON) \
+	X(COMPLETE, 5, complete, DAEMON) \
+	X(NEED, 6, need, DAEMON) \
+	X(FEED, 7, slice, CLIENT) \
+	X(RELEASED, 8, range, DAEMON) \
+	X(RETURN, 9, range, CLIENT) \
+	X(STATUS_GET, 16, none, CLIENT) \
+	X(SESSION_END, 17, none, CLIENT) \
+	X(PUBLISH_OPEN, 18, publish_open, CLIENT) \
+	X(STREAM_CLOSE, 19, handle, CLIENT) \
+	X(UNPUBLISH, 20, identifier, CLIENT) \
+	X(INFO_OPEN, 21, info_open, CLIENT) \
+	X(INFO_CLOSE, 22, handle, CLIENT) \
+	X(SERVER_CANCEL, 23, server_cancel, CLIENT) \
+	X(CONTENT_OPEN, 24, content_open, CLIENT) \
+	X(CONTENT_CLOSE, 25, handle, CLIENT) \
+	X(CLIENT_CANCEL, 26, client_cancel, CLIENT) \
+	X(CONTENT_INFO, 27, handle, CLIENT) \
+	X(SUBMIT_STREAM_ADD, 32, submit_add, CLIENT) \
+	X(SUBMIT_STREAM_COMPLETE, 33, handle, CLIENT) \
+	X(SUBMIT_PUBLISH_FILE, 34, submit_publish_file, CLIENT) \
+	X(SUBMIT_RETRIEVE, 35, submit_retrieve, CLIENT) \
+	X(SUBMIT_CI_ADD, 36, submit_add, CLIENT) \
+	X(SUBMIT_CI_COMPLETE, 37, handle, CLIENT) \
+	X(SUBMIT_DATA_ADD, 38, submit_add, CLIENT) \
+	X(SUBMIT_BLOCK_READ, 39, submit_read, CLIENT) \
+	X(SUBMIT_STREAM_READ, 40, submit_read, CLIENT) \
+	X(SUBMIT_FLUSH, 41, submit_flush, CLIENT) \
+	X(ADMIN_STATUS, 64, admin_request, CLIENT) \
+	X(ADMIN_SESSIONS, 65, admin_request, CLIENT) \
+	X(ADMIN_OPERATIONS, 66, admin_request, CLIENT) \
+	X(ADMIN_CANCEL, 67, admin_request, CLIENT) \
+	X(ADMIN_CONFIG, 68, admin_request, CLIENT) \
+	X(ADMIN_RELOAD, 69, admin_request, CLIENT) \
 	X(ADMIN_TEXT, 80, admin_text, DAEMON)
 
 enum ipc_type {
@@ -126,11 +127,11 @@ struct ipc_header {
 
 enum ipc_refusal {
 	IPC_OK,
-	IPC_E_LENGTH,	/* frame length impossible: the connection must end */
-	IPC_E_UNKNOWN,	/* type not known: answer 50, go on */
-	IPC_E_SENDER,	/* known, but not from this side: the connection ends */
-	IPC_E_BODY,	/* body malformed or out of bounds: the connection ends */
-	IPC_E_FDS,	/* wrong number of descriptors: the connection ends */
+	IPC_E_LENGTH,  /* frame length impossible: the connection must end */
+	IPC_E_UNKNOWN, /* type not known: answer 50, go on */
+	IPC_E_SENDER,  /* known, but not from this side: the connection ends */
+	IPC_E_BODY, /* body malformed or out of bounds: the connection ends */
+	IPC_E_FDS,  /* wrong number of descriptors: the connection ends */
 	_IPC_E_MAX,
 };
 
@@ -174,9 +175,9 @@ const char *ipc_type_name(unsigned type); /* "?" when unknown */
 int ipc_parse_header(struct ipc_header *ret, const uint8_t *data, size_t len);
 /* One whole frame sent by from.  Checks the type, the sender, the number of
  * descriptors, the body and the bounds that hold for every receiver (inline
- * data, identifiers, tags, slice and read lengths).  > 0: enum ipc_refusal, with
- * ret->header valid except for IPC_E_LENGTH; -ENOMEM.  Call ipc_msg_done()
- * after 0. */
+ * data, identifiers, tags, slice and read lengths).  > 0: enum ipc_refusal,
+ * with ret->header valid except for IPC_E_LENGTH; -ENOMEM.  Call
+ * ipc_msg_done() after 0. */
 int ipc_parse(struct ipc_msg *ret, const uint8_t *data, size_t len,
 	enum ipc_from from);
 void ipc_msg_done(struct ipc_msg *);

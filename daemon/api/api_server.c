@@ -2,13 +2,20 @@
 /* Frames of the server part: from body to call of the core. */
 #include "daemon/api/dispatch.h"
 
+static struct session_label
+label_of(const ProtobufCBinaryData *identifier)
+{
+	return (struct session_label){identifier->data, identifier->len};
+}
+
 enum core_result
 api_publish_open(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
 {
 	const Pd__PublishOpen *b = m->u.publish_open;
+	struct session_label label = label_of(&b->identifier);
 
-	return session_publish_open(c->session, b->identifier.data,
-		b->identifier.len, b->length, b->version, &reply->handle);
+	return session_publish_open(
+		c->session, &label, b->length, b->version, &reply->handle);
 }
 
 enum core_result
@@ -20,18 +27,19 @@ api_stream_close(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
 enum core_result
 api_unpublish(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
 {
-	const ProtobufCBinaryData *ident = &m->u.identifier->identifier;
+	struct session_label label = label_of(&m->u.identifier->identifier);
 
-	return session_unpublish(c->session, ident->data, ident->len);
+	return session_unpublish(c->session, &label);
 }
 
 enum core_result
 api_info_open(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
 {
 	const Pd__InfoOpen *b = m->u.info_open;
+	struct session_label label = label_of(&b->identifier);
+	struct session_range range = {b->offset, b->length};
 
-	return session_info_open(c->session, b->identifier.data,
-		b->identifier.len, b->offset, b->length, b->min_version,
+	return session_info_open(c->session, &label, &range, b->min_version,
 		b->max_version, &reply->handle);
 }
 
@@ -45,9 +53,9 @@ enum core_result
 api_server_cancel(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
 {
 	const Pd__ServerCancel *b = m->u.server_cancel;
+	struct session_label label = label_of(&b->identifier);
 
-	return session_server_cancel(c->session, b->identifier.data,
-		b->identifier.len, b->operation);
+	return session_server_cancel(c->session, &label, b->operation);
 }
 
 enum core_result
@@ -71,10 +79,11 @@ enum core_result
 api_publish_file(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
 {
 	const Pd__SubmitPublishFile *b = m->u.submit_publish_file;
+	struct session_label label = label_of(&b->identifier);
+	struct session_range range = {b->offset, b->length};
 
-	return session_publish_file(c->session, m->header.id,
-		b->identifier.data, b->identifier.len,
-		ipc_chan_take_fd(c->chan, 0), b->offset, b->length, b->version);
+	return session_publish_file(c->session, m->header.id, &label,
+		ipc_chan_take_fd(c->chan, 0), &range, b->version);
 }
 
 enum core_result

@@ -4,8 +4,9 @@
  * about neither contents nor publications.
  *
  * A session that cannot be made (a quota, no memory) does not end the
- * connection: PeerDistStartup has succeeded long ago.  The HELLO then lacks the
- * area and its feature bit, and every call is answered with the reason.
+ * connection: PeerDistStartup has succeeded long ago.  Each call that needs the
+ * session tries again, and is answered with the reason if it still cannot be.
+ * Without an area there is nothing to try: the HELLO then lacks its feature bit.
  *
  * The area is one memfd in two halves.  Its memory is given back when the last
  * worker is done with it, also when the other side keeps its descriptor; what a
@@ -96,40 +97,74 @@ identity_copy(struct identity *dst, const struct identity *src)
 }
 
 static enum core_result
-make_session(struct client *c, struct area *area)
+make_session(struct client *c)
 {
 	struct identity identity;
 	enum core_result r;
 
 	if (!identity_copy(&identity, &c->identity))
 		return CORE_E_NO_MEMORY;
-	r = session_new(&c->session, c->set->service, &identity, area,
-		&client_session_ops, c);
-	if (r != CORE_OK)
+	r = session_new(&c->session, c->set->service, &identity,
+		area_ref(c->area), &client_session_ops, c);
+	if (r != CORE_OK) {
+		area_unref(c->area);
 		free(identity.gids);
+	}
 	return r;
+}
+
+static void
+on_status(void *ctx, enum service_status status, uint32_t min_version,
+	uint32_t max_version)
+{
+	Pd__Status body = PD__STATUS__INIT;
+
+	body.status = status;
+	body.min_content_version = min_version;
+	body.max_content_version = max_version;
+	client_send(ctx, IPC_STATUS, 0, &body.base);
+}
+
+/* He may have missed a change while nobody told him. */
+static void
+tell_status(struct client *c)
+{
+	struct service *svc = c->set->service;
+	uint32_t min, max;
+
+	service_content_versions(svc, &min, &max);
+	on_status(c, service_status(svc), min, max);
+}
+
+bool
+client_has_session(struct client *c)
+{
+	enum core_result r;
+
+	if (c->session != NULL)
+		return true;
+	if (!c->wants_session)
+		return false;
+	r = make_session(c);
+	c->refusal = status_map_core(r);
+	if (r == CORE_OK)
+		tell_status(c);
+	return r == CORE_OK;
 }
 
 /* The area's descriptor, or -1 and the client's refusal. */
 static int
 start_session(struct client *c)
 {
-	struct area *area;
-	enum core_result r;
-	AUTO_FD int fd = make_area(&c->set->limits, &area);
+	int fd = make_area(&c->set->limits, &c->area);
 
 	if (fd < 0) {
 		c->refusal = status_map_errno(fd);
 		return -1;
 	}
-	r = make_session(c, area);
-	if (r != CORE_OK) {
-		area_unref(area);
-		c->refusal = status_map_core(r);
-		return -1;
-	}
-	c->area = area_ref(area);
-	return TAKE_FD(fd);
+	c->wants_session = true;
+	c->refusal = status_map_core(make_session(c));
+	return fd;
 }
 
 static void
@@ -272,18 +307,6 @@ on_released(void *ctx, uint64_t op, uint32_t offset, uint32_t len)
 	client_send(ctx, IPC_RELEASED, op, &body.base);
 }
 
-static void
-on_status(void *ctx, enum service_status status, uint32_t min_version,
-	uint32_t max_version)
-{
-	Pd__Status body = PD__STATUS__INIT;
-
-	body.status = status;
-	body.min_content_version = min_version;
-	body.max_content_version = max_version;
-	client_send(ctx, IPC_STATUS, 0, &body.base);
-}
-
 const struct session_ops client_session_ops = {
 	.complete = on_complete,
 	.accept = on_accept,
@@ -321,6 +344,7 @@ enum core_result
 api_session_end(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
 {
 	c->session = session_free(c->session, true);
+	c->wants_session = false;
 	c->refusal = ERROR_INVALID_HANDLE;
 	return CORE_OK;
 }

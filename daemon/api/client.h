@@ -86,7 +86,7 @@ struct client {
 	TAILQ_ENTRY(client) link;
 	TAILQ_ENTRY(client) dirty_link;
 	struct ipc_chan *chan;
-	struct session *session; /* NULL: peerdistctl, or refused */
+	struct session *session; /* NULL: none wanted, or refused */
 	struct area *area;
 	struct quota_user *user; /* holds QUOTA_CONNECTIONS */
 	struct identity identity;
@@ -97,6 +97,7 @@ struct client {
 	uint64_t number;
 	uint32_t refusal; /* what calls that need a session are answered */
 	enum client_state state;
+	bool wants_session; /* and has an area for it */
 	bool dirty;
 	bool in_pass;
 	bool paused;                /* too much queued: not read */
@@ -133,6 +134,8 @@ unsigned client_roles(const struct client *);
 /* api_session.c */
 /* The client's first frame. */
 void client_greet(struct client *, const struct ipc_msg *);
+/* Makes it if it could not be made before. */
+bool client_has_session(struct client *);
 extern const struct session_ops client_session_ops;
 
 #endif

@@ -63,8 +63,6 @@ dispatch_find(unsigned type)
 	return &rows[type];
 }
 
-/* Every session answers what it is asked, also one that the daemon could not
- * make: then with the reason why. */
 static void
 refuse(struct client *c, const struct dispatch_row *row, uint64_t id,
 	uint32_t code)
@@ -72,17 +70,26 @@ refuse(struct client *c, const struct dispatch_row *row, uint64_t id,
 	Pd__Reply reply = PD__REPLY__INIT;
 
 	reply.code = code;
-	switch (row->kind) {
-	case DISPATCH_SUBMIT:
-		client_send(c, IPC_ACK, id, &reply.base);
-		break;
-	case DISPATCH_DATA:
-		/* A read range that comes back after the session's end. */
-		break;
-	default:
-		client_send(c, IPC_REPLY, id, &reply.base);
-		break;
+	client_send(c, row->kind == DISPATCH_SUBMIT ? IPC_ACK : IPC_REPLY, id,
+		&reply.base);
+}
+
+/* false: the frame has been answered. */
+static bool
+may_go_on(struct client *c, const struct dispatch_row *row, uint64_t id)
+{
+	/* A read range may come back after the session's end. */
+	if (row->kind == DISPATCH_DATA)
+		return c->session != NULL;
+	if (row->session && !client_has_session(c)) {
+		refuse(c, row, id, c->refusal);
+		return false;
 	}
+	if (row->role != ROLE_ANY && (client_roles(c) & row->role) == 0) {
+		refuse(c, row, id, ERROR_ACCESS_DENIED);
+		return false;
+	}
+	return true;
 }
 
 void
@@ -96,14 +103,8 @@ dispatch_frame(struct client *c, const struct ipc_msg *m)
 		client_drop_broken(c);
 		return;
 	}
-	if (row->session && c->session == NULL) {
-		refuse(c, row, m->header.id, c->refusal);
+	if (!may_go_on(c, row, m->header.id))
 		return;
-	}
-	if (row->role != ROLE_ANY && (client_roles(c) & row->role) == 0) {
-		refuse(c, row, m->header.id, ERROR_ACCESS_DENIED);
-		return;
-	}
 	r = row->handle(c, m, &reply);
 	if (r == CORE_E_PROTOCOL) {
 		client_drop_broken(c);

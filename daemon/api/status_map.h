@@ -8,7 +8,8 @@
 #include "daemon/core/result.h"
 #include "proto/peerdist_errors.h"
 
-/* CORE_E_PROTOCOL has no number: such a client is disconnected, not answered. */
+/* CORE_E_PROTOCOL has no number of its own: such a client is disconnected, not
+ * answered. */
 uint32_t status_map_core(enum core_result);
 /* errno of something that the daemon did for a client. */
 uint32_t status_map_errno(int negative_errno);

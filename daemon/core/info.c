@@ -43,16 +43,16 @@ choose_version(const struct service *svc, const struct pccrc_desc *desc,
 }
 
 static enum core_result
-check_range(uint64_t content, uint64_t offset, uint64_t *length)
+check_range(uint64_t content, struct session_range *part)
 {
-	if (*length == 0) {
-		if (offset != 0)
+	if (part->length == 0) {
+		if (part->offset != 0)
 			return CORE_E_BAD_PARAMETER;
-		*length = content;
+		part->length = content;
 	}
-	if (*length > UINT64_MAX - offset)
+	if (part->length > UINT64_MAX - part->offset)
 		return CORE_E_BAD_PARAMETER;
-	if (offset >= content || *length > content - offset)
+	if (part->offset >= content || part->length > content - part->offset)
 		return CORE_E_OUT_OF_BOUNDS;
 	return CORE_OK;
 }
@@ -71,13 +71,13 @@ info_destroy(struct info *in)
 
 /* Builds the snapshot, counted. */
 static enum core_result
-info_fill(struct info *in, int version, uint64_t offset, uint64_t length)
+info_fill(struct info *in, int version, const struct session_range *part)
 {
 	uint8_t *bytes;
 	size_t len;
 
-	if (pccrc_desc_build(in->h.pub->desc, version, offset, length, &bytes,
-		    &len) < 0)
+	if (pccrc_desc_build(in->h.pub->desc, version, part->offset,
+		    part->length, &bytes, &len) < 0)
 		return CORE_E_NO_MEMORY;
 	if (!quota_take(in->session->user, QUOTA_BUFFER_BYTES, len)) {
 		sec_free(bytes, len);
@@ -89,10 +89,11 @@ info_fill(struct info *in, int version, uint64_t offset, uint64_t length)
 }
 
 enum core_result
-info_open(struct session *s, const uint8_t *ident, size_t ident_len,
-	uint64_t offset, uint64_t length, uint32_t min_version,
+info_open(struct session *s, const struct session_label *label,
+	const struct session_range *range, uint32_t min_version,
 	uint32_t max_version, uint64_t *ret_handle)
 {
+	struct session_range part = *range;
 	struct publication *pub;
 	enum core_result r;
 	struct info *in;
@@ -100,10 +101,10 @@ info_open(struct session *s, const uint8_t *ident, size_t ident_len,
 
 	if (min_version > max_version || min_version < 1 || max_version > 2)
 		return CORE_E_BAD_PARAMETER;
-	pub = publication_find(s->service, s->identity.uid, ident, ident_len);
+	pub = publication_find(s->service, s->identity.uid, label);
 	if (pub == NULL || pub->desc == NULL)
 		return CORE_E_NOT_FOUND;
-	r = check_range(pccrc_desc_length(pub->desc), offset, &length);
+	r = check_range(pccrc_desc_length(pub->desc), &part);
 	if (r != CORE_OK)
 		return r;
 	version = choose_version(s->service, pub->desc, min_version,
@@ -116,7 +117,7 @@ info_open(struct session *s, const uint8_t *ident, size_t ident_len,
 	in->session = session_ref(s);
 	in->h.pub = publication_ref(pub);
 	op_scope_init(&in->h.handle.scope, NULL, NULL);
-	r = info_fill(in, version, offset, length);
+	r = info_fill(in, version, &part);
 	if (r == CORE_OK)
 		r = session_handle_add(s, &in->h.handle, HANDLE_INFO);
 	if (r != CORE_OK) {

@@ -13,29 +13,29 @@
 #include "daemon/core/publish.h"
 
 static struct publication_key *
-key_new(uint32_t uid, const uint8_t *ident, size_t ident_len)
+key_new(uint32_t uid, const struct session_label *label)
 {
-	struct publication_key *k = calloc(1, sizeof(*k) + ident_len);
+	struct publication_key *k = calloc(1, sizeof(*k) + label->len);
 
 	if (k != NULL) {
 		k->uid = uid;
-		memcpy(k->ident, ident, ident_len);
+		memcpy(k->ident, label->bytes, label->len);
 	}
 	return k;
 }
 
 struct publication *
-publication_find(struct service *svc, uint32_t uid, const uint8_t *ident,
-	size_t ident_len)
+publication_find(struct service *svc, uint32_t uid,
+	const struct session_label *label)
 {
 	struct publication_key *k = svc->label;
 	struct publication *pub = NULL;
 
-	if (ident_len == 0 || ident_len > SESSION_IDENTIFIER_MAX)
+	if (label->len == 0 || label->len > SESSION_IDENTIFIER_MAX)
 		return NULL;
 	k->uid = uid;
-	memcpy(k->ident, ident, ident_len);
-	HASH_FIND(hh, svc->publications, k, sizeof(*k) + ident_len, pub);
+	memcpy(k->ident, label->bytes, label->len);
+	HASH_FIND(hh, svc->publications, k, sizeof(*k) + label->len, pub);
 	return pub;
 }
 
@@ -50,23 +50,23 @@ publication_make(const struct service *svc, uint32_t version)
 }
 
 enum core_result
-publication_new(struct session *s, const uint8_t *ident, size_t ident_len,
+publication_new(struct session *s, const struct session_label *label,
 	struct publication **ret_pub)
 {
 	struct service *svc = s->service;
 	struct publication *pub;
 
-	if (ident_len == 0 || ident_len > SESSION_IDENTIFIER_MAX)
+	if (label->len == 0 || label->len > SESSION_IDENTIFIER_MAX)
 		return CORE_E_BAD_PARAMETER;
-	if (publication_find(svc, s->identity.uid, ident, ident_len) != NULL)
+	if (publication_find(svc, s->identity.uid, label) != NULL)
 		return CORE_E_ALREADY_EXISTS;
 	pub = calloc(1, sizeof(*pub));
 	if (pub == NULL)
 		return CORE_E_NO_MEMORY;
-	pub->key = key_new(s->identity.uid, ident, ident_len);
+	pub->key = key_new(s->identity.uid, label);
 	if (pub->key == NULL)
 		goto no_memory;
-	pub->key_len = sizeof(*pub->key) + ident_len;
+	pub->key_len = sizeof(*pub->key) + label->len;
 	pub->service = svc;
 	pub->owner = s;
 	HASH_ADD_KEYPTR(hh, svc->publications, pub->key, pub->key_len, pub);
@@ -121,11 +121,11 @@ publication_withdraw_all(struct service *svc, struct session *owner)
 }
 
 bool
-publication_is(const struct publication *pub, const uint8_t *ident,
-	size_t ident_len)
+publication_is(const struct publication *pub,
+	const struct session_label *label)
 {
-	return pub->key_len == sizeof(*pub->key) + ident_len &&
-		memcmp(pub->key->ident, ident, ident_len) == 0;
+	return pub->key_len == sizeof(*pub->key) + label->len &&
+		memcmp(pub->key->ident, label->bytes, label->len) == 0;
 }
 
 struct publication *

@@ -336,11 +336,11 @@ prepare(struct file *f, unsigned make)
 
 /* Label, handle and operation, in this order; undone backwards. */
 static enum core_result
-enlist(struct file *f, uint64_t id, const uint8_t *ident, size_t ident_len)
+enlist(struct file *f, uint64_t id, const struct session_label *label)
 {
 	enum core_result r;
 
-	r = publication_new(f->session, ident, ident_len, &f->h.pub);
+	r = publication_new(f->session, label, &f->h.pub);
 	if (r != CORE_OK)
 		return r;
 	r = session_handle_add(f->session, &f->h.handle, HANDLE_FILE);
@@ -356,9 +356,8 @@ enlist(struct file *f, uint64_t id, const uint8_t *ident, size_t ident_len)
 }
 
 enum core_result
-file_publish(struct session *s, uint64_t id, const uint8_t *ident,
-	size_t ident_len, int fd, uint64_t offset, uint64_t length,
-	uint32_t version)
+file_publish(struct session *s, uint64_t id, const struct session_label *label,
+	int fd, const struct session_range *range, uint32_t version)
 {
 	unsigned make = publication_make(s->service, version);
 	struct file *f = calloc(1, sizeof(*f));
@@ -370,14 +369,14 @@ file_publish(struct session *s, uint64_t id, const uint8_t *ident,
 	}
 	f->session = session_ref(s);
 	f->fd = fd;
-	f->offset = offset;
-	f->length = length;
+	f->offset = range->offset;
+	f->length = range->length;
 	op_scope_init(&f->h.handle.scope, file_left, file_forget);
 	r = make != 0 ? check_file(f) : CORE_E_BAD_PARAMETER;
 	if (r == CORE_OK)
 		r = prepare(f, make);
 	if (r == CORE_OK)
-		r = enlist(f, id, ident, ident_len);
+		r = enlist(f, id, label);
 	if (r != CORE_OK) {
 		file_destroy(f);
 		return r;

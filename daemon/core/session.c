@@ -356,14 +356,14 @@ close_by_number(struct session *s, uint64_t number, enum handle_type type)
 }
 
 enum core_result
-session_publish_open(struct session *s, const uint8_t *ident, size_t ident_len,
+session_publish_open(struct session *s, const struct session_label *label,
 	uint64_t length, uint32_t version, uint64_t *ret_handle)
 {
 	enum core_result r = session_check(s, ROLE_PUBLISHER);
 
 	if (r != CORE_OK)
 		return r;
-	return stream_open(s, ident, ident_len, length, version, ret_handle);
+	return stream_open(s, label, length, version, ret_handle);
 }
 
 enum core_result
@@ -379,7 +379,7 @@ is_about(const struct handle *h, const void *pub)
 }
 
 enum core_result
-session_unpublish(struct session *s, const uint8_t *ident, size_t ident_len)
+session_unpublish(struct session *s, const struct session_label *label)
 {
 	enum core_result r = session_check(s, ROLE_PUBLISHER);
 	struct publication *pub;
@@ -387,7 +387,7 @@ session_unpublish(struct session *s, const uint8_t *ident, size_t ident_len)
 
 	if (r != CORE_OK)
 		return r;
-	pub = publication_find(s->service, s->identity.uid, ident, ident_len);
+	pub = publication_find(s->service, s->identity.uid, label);
 	if (pub == NULL)
 		return CORE_E_NOT_FOUND;
 	publication_ref(pub);
@@ -402,16 +402,16 @@ session_unpublish(struct session *s, const uint8_t *ident, size_t ident_len)
 }
 
 enum core_result
-session_info_open(struct session *s, const uint8_t *ident, size_t ident_len,
-	uint64_t offset, uint64_t length, uint32_t min_version,
+session_info_open(struct session *s, const struct session_label *label,
+	const struct session_range *range, uint32_t min_version,
 	uint32_t max_version, uint64_t *ret_handle)
 {
 	enum core_result r = session_check(s, ROLE_PUBLISHER);
 
 	if (r != CORE_OK)
 		return r;
-	return info_open(s, ident, ident_len, offset, length, min_version,
-		max_version, ret_handle);
+	return info_open(s, label, range, min_version, max_version,
+		ret_handle);
 }
 
 enum core_result
@@ -421,8 +421,8 @@ session_info_close(struct session *s, uint64_t handle)
 }
 
 enum core_result
-session_server_cancel(struct session *s, const uint8_t *ident,
-	size_t ident_len, uint64_t id)
+session_server_cancel(struct session *s, const struct session_label *label,
+	uint64_t id)
 {
 	enum core_result r = session_check(s, ROLE_PUBLISHER);
 	struct publication *pub;
@@ -436,7 +436,7 @@ session_server_cancel(struct session *s, const uint8_t *ident,
 		return CORE_E_OPERATION_NOT_FOUND;
 	h = container_of(op->scope, struct handle, scope);
 	pub = publication_of(h);
-	if (pub == NULL || !publication_is(pub, ident, ident_len))
+	if (pub == NULL || !publication_is(pub, label))
 		return CORE_E_OPERATION_NOT_FOUND;
 	op_finish_status(op, CORE_E_ABORTED);
 	return CORE_OK;
@@ -462,9 +462,9 @@ session_stream_complete(struct session *s, uint64_t op, uint64_t handle)
 }
 
 enum core_result
-session_publish_file(struct session *s, uint64_t op, const uint8_t *ident,
-	size_t ident_len, int fd, uint64_t offset, uint64_t length,
-	uint32_t version)
+session_publish_file(struct session *s, uint64_t op,
+	const struct session_label *label, int fd,
+	const struct session_range *range, uint32_t version)
 {
 	enum core_result r = session_check(s, ROLE_PUBLISHER);
 
@@ -472,8 +472,7 @@ session_publish_file(struct session *s, uint64_t op, const uint8_t *ident,
 		close(fd);
 		return r;
 	}
-	return file_publish(s, op, ident, ident_len, fd, offset, length,
-		version);
+	return file_publish(s, op, label, fd, range, version);
 }
 
 enum core_result

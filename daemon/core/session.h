@@ -45,6 +45,17 @@ struct session_ops {
 		uint32_t max_version);
 };
 
+/* A content identifier: opaque bytes. */
+struct session_label {
+	const uint8_t *bytes;
+	size_t len;
+};
+
+struct session_range {
+	uint64_t offset;
+	uint64_t length;
+};
+
 struct session_slice {
 	/* Either bytes, valid during the call only, or a range of the write
 	 * half. */
@@ -77,26 +88,27 @@ enum core_result session_feed(struct session *, uint64_t op,
 	const struct session_slice *);
 
 /* Server part. */
-enum core_result session_publish_open(struct session *, const uint8_t *ident,
-	size_t ident_len, uint64_t length, uint32_t version,
+enum core_result session_publish_open(struct session *,
+	const struct session_label *, uint64_t length, uint32_t version,
 	uint64_t *ret_handle);
 enum core_result session_stream_close(struct session *, uint64_t handle);
-enum core_result session_unpublish(struct session *, const uint8_t *ident,
-	size_t ident_len);
-enum core_result session_info_open(struct session *, const uint8_t *ident,
-	size_t ident_len, uint64_t offset, uint64_t length,
+enum core_result session_unpublish(struct session *,
+	const struct session_label *);
+/* Range 0, 0: the whole content. */
+enum core_result session_info_open(struct session *,
+	const struct session_label *, const struct session_range *,
 	uint32_t min_version, uint32_t max_version, uint64_t *ret_handle);
 enum core_result session_info_close(struct session *, uint64_t handle);
-enum core_result session_server_cancel(struct session *, const uint8_t *ident,
-	size_t ident_len, uint64_t op);
+enum core_result session_server_cancel(struct session *,
+	const struct session_label *, uint64_t op);
 enum core_result session_stream_add(struct session *, uint64_t op,
 	uint64_t handle, uint32_t total, const struct session_slice *);
 enum core_result session_stream_complete(struct session *, uint64_t op,
 	uint64_t handle);
-/* fd is taken over in every case. */
+/* fd is taken over in every case.  Range length 0: to the end of the file. */
 enum core_result session_publish_file(struct session *, uint64_t op,
-	const uint8_t *ident, size_t ident_len, int fd, uint64_t offset,
-	uint64_t length, uint32_t version);
+	const struct session_label *, int fd, const struct session_range *,
+	uint32_t version);
 enum core_result session_retrieve(struct session *, uint64_t op,
 	uint64_t handle, uint32_t len);
 

@@ -133,7 +133,7 @@ stream_destroy(struct stream *st)
 }
 
 enum core_result
-stream_open(struct session *s, const uint8_t *ident, size_t ident_len,
+stream_open(struct session *s, const struct session_label *label,
 	uint64_t length, uint32_t version, uint64_t *ret_handle)
 {
 	unsigned make = publication_make(s->service, version);
@@ -158,7 +158,7 @@ stream_open(struct session *s, const uint8_t *ident, size_t ident_len,
 	r = st->hasher != NULL && st->buffer != NULL ? CORE_OK
 						     : CORE_E_NO_MEMORY;
 	if (r == CORE_OK)
-		r = publication_new(s, ident, ident_len, &st->h.pub);
+		r = publication_new(s, label, &st->h.pub);
 	if (r == CORE_OK) {
 		r = session_handle_add(s, &st->h.handle, HANDLE_STREAM);
 		if (r != CORE_OK)

@@ -378,7 +378,7 @@ case_file(void)
 	CHECK_EQ(publish_fd(h, "file", fd, 0, 0),
 		PEERDIST_ERROR_ALREADY_EXISTS);
 	CHECK(publish_fd(h, "beyond", fd, b.len, 1) != ERROR_SUCCESS);
-	CHECK_EQ(publish_fd(h, "none", -1, 0, 0), ERROR_INVALID_PARAMETER);
+	CHECK_EQ(publish_fd(h, "none", -1, 0, 0), ERROR_INVALID_HANDLE);
 	/* Not a regular file. */
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
 	CHECK(publish_fd(h, "socket", pair[0], 0, 0) != ERROR_SUCCESS);

@@ -277,10 +277,10 @@ case_session_quota(void)
 static void
 case_client_killed(void)
 {
+	static struct test_op ops[1000];
 	struct test_bytes b = test_random(4 * BLOCK, 1), info;
 	PEERDIST_INSTANCE_HANDLE h;
 	PEERDIST_CONTENT_HANDLE c;
-	struct test_op op;
 	int status, ready[2];
 	pid_t pid;
 	char byte;
@@ -295,7 +295,7 @@ case_client_killed(void)
 	if (pid == 0) {
 		test_publish(h, "doc", &b, 2);
 		for (int i = 0; i < 1000; i++)
-			CHECK_EQ(START(&op, PeerDistClientBlockRead, h, c,
+			CHECK_EQ(START(&ops[i], PeerDistClientBlockRead, h, c,
 					 BLOCK, room, LONG_MS),
 				ERROR_IO_PENDING);
 		CHECK(write(ready[1], "x", 1) == 1);

@@ -70,6 +70,8 @@ class Folder:
         self.settings = {
             "Service.Socket": self.socket,
             "Service.StateDirectory": self.state,
+            # Whoever runs the tests may manage his daemon.
+            "Access.AdminGroup": os.getegid(),
             "DataCache.Directory": path,
             "DataCache.MaxSize": "64M",
         }

@@ -209,7 +209,11 @@ script_complete(void *ctx, uint64_t id, const struct op_result *r)
 	op->result.inline_data = NULL;
 	if (r->inline_len > 0 || r->range_len > 0) {
 		free(op->data);
+		/* An injected failure is meant for the service, and comes
+		 * once. */
 		op->data = malloc(r->bytes);
+		if (op->data == NULL)
+			op->data = malloc(r->bytes);
 		memcpy(op->data,
 			r->inline_len > 0 ? r->inline_data
 					  : x->area + r->range_offset,

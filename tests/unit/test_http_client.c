@@ -472,6 +472,7 @@ test_timeout_deaf(void **state)
 
 	f->peer.deaf = true;
 	assert_int_equal(ask(f, &t, 60), HTTP_TIMEOUT);
+	assert_int_equal(ask(f, &t, 0), HTTP_TIMEOUT);
 }
 
 /* It is the whole answer that must come in time, not some byte of it. */
@@ -507,16 +508,6 @@ test_timeout_waiting(void **state)
 	assert_int_equal(f->peer.accepted, 1);
 	cancel(f, &first);
 	net_wait(f->loop, is_done, &first);
-}
-
-static void
-test_timeout_zero(void **state)
-{
-	struct fixture *f = *state;
-	struct try t;
-
-	f->peer.silent = true;
-	assert_int_equal(ask(f, &t, 0), HTTP_TIMEOUT);
 }
 
 static void
@@ -700,6 +691,7 @@ test_many_limit_total(void **state)
 	f->peer.hold = 7;
 	run_many(f, 64, 7);
 	assert_int_equal(f->peer.most, 7);
+	assert_int_equal(f->peer.accepted, 7);
 }
 
 /* A silent host holds only its own share. */
@@ -729,6 +721,34 @@ test_hosts_in_rotation(void **state)
 		cancel(f, &t[i]);
 		net_wait(f->loop, is_done, &t[i]);
 	}
+	net_peer_stop(&other);
+}
+
+/* A host with many requests does not go before one with a single one. */
+static void
+test_hosts_take_turns(void **state)
+{
+	struct fixture *f = *state;
+	struct net_peer other;
+	struct try t[8], single;
+
+	set_limits(f, 1, 1);
+	net_peer_start(&other, f->loop);
+	other.reply = reply;
+	other.ctx = f;
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		try_init(f, &t[i], 2000);
+		start(f, &t[i]);
+	}
+	try_init(f, &single, 2000);
+	single.http.addr = other.addr;
+	start(f, &single);
+	net_wait(f->loop, is_done, &single);
+	assert_true(f->peer.requests <= 2);
+	net_wait(f->loop, is_done, &t[ARRAY_LEN(t) - 1]);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		expect_body(&t[i], "question");
+	expect_body(&single, "question");
 	net_peer_stop(&other);
 }
 
@@ -951,7 +971,6 @@ main(void)
 		TEST(test_timeout_deaf),
 		TEST(test_timeout_slow),
 		TEST(test_timeout_waiting),
-		TEST(test_timeout_zero),
 		TEST(test_cancel_at_once),
 		TEST(test_cancel_connected),
 		TEST(test_cancel_asked),
@@ -963,6 +982,7 @@ main(void)
 		TEST(test_many_limit_host),
 		TEST(test_many_limit_total),
 		TEST(test_hosts_in_rotation),
+		TEST(test_hosts_take_turns),
 		TEST(test_ipv6),
 		TEST(test_no_proxy),
 		TEST(test_no_descriptors),

@@ -854,7 +854,7 @@ other_identities(void **state)
 		child_without_groups, child_as_overflow};
 
 	if (geteuid() != 0) {
-		print_message("skipped: changing the identity needs root\n");
+		print_message("skip: changing the identity needs root\n");
 		skip();
 	}
 	for (size_t i = 0; i < ARRAY_LEN(children); i++)

@@ -52,7 +52,7 @@ static int
 teardown(void **state)
 {
 	static const char *const names[] = {SECRET_FILE, "other", "s", "s.lock",
-		"state/" SECRET_FILE, "state"};
+		("state/" SECRET_FILE), "state"};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		(void)remove(path_of(names[i]));

@@ -45,7 +45,7 @@ enum event {
 static uint8_t *data;
 static uint8_t *ci;
 static size_t ci_len;
-static const uint8_t ident[] = "label";
+static const struct session_label label = {(const uint8_t *)"label", 5};
 static const uint8_t tag[SESSION_TAG_SIZE] = "tag";
 
 struct round {
@@ -81,16 +81,16 @@ submit_publish_file(struct round *r)
 	int fd = memfd_create("content", MFD_CLOEXEC);
 
 	assert_int_equal(write(fd, data, LEN), LEN);
-	assert_int_equal(session_publish_file(r->x.session, r->op, ident,
-				 sizeof(ident), fd, 0, 0, 1),
+	assert_int_equal(session_publish_file(r->x.session, r->op, &label, fd,
+				 &(struct session_range){0, 0}, 1),
 		CORE_OK);
 }
 
 static void
 open_stream(struct round *r)
 {
-	assert_int_equal(session_publish_open(r->x.session, ident,
-				 sizeof(ident), 0, 2, &r->handle),
+	assert_int_equal(session_publish_open(r->x.session, &label, 0, 2,
+				 &r->handle),
 		CORE_OK);
 }
 
@@ -263,8 +263,7 @@ cancel_one(struct round *r)
 	bool was = pending(r);
 	enum core_result got = r->client
 		? session_client_cancel(r->x.session, r->handle, r->op)
-		: session_server_cancel(r->x.session, ident, sizeof(ident),
-			  r->op);
+		: session_server_cancel(r->x.session, &label, r->op);
 
 	if (got == CORE_OK) {
 		assert_true(was);
@@ -318,7 +317,7 @@ session_event(struct round *r, enum event ev)
 		close_it(r);
 		break;
 	case EV_UNPUBLISH:
-		(void)session_unpublish(x->session, ident, sizeof(ident));
+		(void)session_unpublish(x->session, &label);
 		break;
 	case EV_FLUSH:
 		(void)session_flush(x->session, script_op(x), tag);

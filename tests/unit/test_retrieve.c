@@ -29,6 +29,7 @@ struct fixture {
 	/* what the peer answers; NULL functions: the message as it is */
 	struct pccrr_blk blk;
 	uint32_t block_add;
+	uint32_t answer_id_len; /* 0: as asked */
 	void (*spoil)(struct buf *message, uint32_t word);
 	uint32_t word;
 	const char *raw; /* instead of all this: a body */
@@ -51,6 +52,7 @@ reply(struct net_peer *peer, const uint8_t *body, size_t len, struct buf *out)
 {
 	struct fixture *f = peer->ctx;
 	struct pccrr_getblks m;
+	struct pccrr_blk blk;
 	struct buf b;
 
 	assert_int_equal(pccrr_parse_getblks(&m, body, len), 0);
@@ -68,8 +70,11 @@ reply(struct net_peer *peer, const uint8_t *body, size_t len, struct buf *out)
 		return;
 	}
 	buf_init(&b, 1 << 20);
-	f->blk.block = m.block + f->block_add;
-	assert_int_equal(pccrr_build_blk(&b, &f->blk), 0);
+	blk = f->blk;
+	blk.block = m.block + f->block_add;
+	if (f->answer_id_len > 0)
+		blk.id_len = f->answer_id_len;
+	assert_int_equal(pccrr_build_blk(&b, &blk), 0);
 	if (f->spoil != NULL)
 		f->spoil(&b, f->word);
 	net_peer_ok(out, b.data, b.len);
@@ -315,20 +320,18 @@ test_wrong_id(void **state)
 		assert_int_equal(ask(f), ENV_PEER_BAD);
 }
 
-static void
-spoil_id_len(struct buf *b, uint32_t unused)
-{
-	/* a longer id that begins with the asked one */
-	b->data[23] = 48;
-}
-
+/* A longer id that begins with the asked one, and the reverse. */
 static void
 test_wrong_id_len(void **state)
 {
 	struct fixture *f = *state;
 
-	f->spoil = spoil_id_len;
+	f->answer_id_len = 48;
 	assert_int_equal(ask(f), ENV_PEER_BAD);
+	f->blk.id_len = 64;
+	assert_int_equal(ask(f), ENV_PEER_BAD);
+	f->answer_id_len = 64;
+	assert_int_equal(ask(f), ENV_PEER_OK);
 }
 
 static void

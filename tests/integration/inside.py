@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Runs inside the container of test_systemd.py and prints what it sees as JSON.
+
+No waiting for a length of time: systemctl returns when a job is done, and a
+request to the socket waits in it until the service that systemd starts takes it.
+"""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+
+CTL = "/build/peerdistctl"
+SERVICE = "peerdistd.service"
+
+
+def systemctl(*args):
+    result = subprocess.run(["systemctl", *args], capture_output=True,
+                            text=True, check=False)
+    return result.stdout.strip() or str(result.returncode)
+
+
+def prop(name):
+    return systemctl("show", "--value", "-p", name, SERVICE)
+
+
+def status():
+    out = subprocess.run(
+        [CTL, "--json", "--timeout", "60", "status"], capture_output=True,
+        text=True, check=False).stdout
+    return json.loads(out)
+
+
+def facts(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as text:
+        fields = dict(line.rstrip("\n").split(":\t", 1)
+                      for line in text if ":\t" in line)
+    return {name: fields[name] for name in
+            ("Uid", "CapBnd", "CapEff", "NoNewPrivs", "Seccomp")}
+
+
+def owner_and_mode(path):
+    found = os.lstat(path)
+    return [found.st_uid, oct(stat.S_IMODE(found.st_mode))]
+
+
+def journal(*fields):
+    out = subprocess.run(
+        ["journalctl", "-o", "json", "-u", SERVICE, *fields],
+        capture_output=True, text=True, check=False).stdout
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def main():
+    seen = {}
+    seen["sysusers"] = subprocess.run(
+        ["systemd-sysusers"], check=False).returncode
+    seen["uid"] = int(subprocess.check_output(["id", "-u", "peerdist"]))
+    seen["socket start"] = systemctl("start", "peerdistd.socket")
+    seen["before"] = prop("ActiveState")
+    seen["socket"] = owner_and_mode("/run/peerdist/peerdistd.sock")
+
+    first = status()
+    seen["first"] = first
+    seen["active"] = prop("ActiveState")
+    seen["main pid"] = int(prop("MainPID"))
+    seen["facts"] = facts(first["pid"])
+    seen["key"] = owner_and_mode("/var/lib/peerdist/server.key")
+    seen["state"] = owner_and_mode("/var/lib/peerdist")
+
+    os.makedirs("/etc/peerdist/policy.d", exist_ok=True)
+    with open("/etc/peerdist/policy.d/off.conf", "w", encoding="ascii") as out:
+        out.write("[Service]\nEnable = no\n")
+    seen["reload"] = systemctl("reload", SERVICE)
+    seen["disabled"] = status()["status"]
+    os.unlink("/etc/peerdist/policy.d/off.conf")
+    seen["reload again"] = systemctl("reload", SERVICE)
+    seen["enabled"] = status()["status"]
+
+    os.kill(first["pid"], signal.SIGKILL)
+    second = status()
+    seen["after kill"] = second["pid"]
+    # A process that stands still misses the watchdog's pings.
+    os.kill(second["pid"], signal.SIGSTOP)
+    third = status()
+    seen["after stop"] = third["pid"]
+    seen["restarts"] = int(prop("NRestarts"))
+
+    seen["stop"] = systemctl("stop", "peerdistd.socket", SERVICE)
+    seen["result"] = prop("Result")
+    seen["exit"] = prop("ExecMainStatus")
+    subprocess.run(["journalctl", "--sync"], check=False)
+    seen["ready events"] = len(
+        journal("PEERDIST_SOCKET=/run/peerdist/peerdistd.sock"))
+    seen["stopped events"] = [e["MESSAGE"] for e in journal("PRIORITY=5")][-1:]
+    print(json.dumps(seen))
+
+
+main()

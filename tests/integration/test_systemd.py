@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The units under a real systemd: socket activation, READY, reload, watchdog,
+restart, the sandbox, the journal."""
+
+import json
+import os
+import pathlib
+import tempfile
+
+import pytest
+
+import boot
+from conftest import BUILD, ROOT
+
+LIMIT = 100
+
+
+def units():
+    service = (ROOT / "systemd/peerdistd.service").read_text()
+    assert "/usr/sbin/peerdistd" in service
+    etc = "etc/systemd/system/"
+    return {
+        etc + "peerdistd.service": service.replace(
+            "/usr/sbin/peerdistd", "/build/peerdistd"),
+        # So that the test need not wait for half a minute.
+        etc + "peerdistd.service.d/watchdog.conf":
+            "[Service]\nWatchdogSec=1\nRestartSec=100ms\n",
+        etc + "peerdistd.socket":
+            (ROOT / "systemd/peerdistd.socket").read_text(),
+        "etc/sysusers.d/peerdistd.conf":
+            (ROOT / "systemd/peerdistd.sysusers").read_text(),
+        "etc/peerdist/peerdistd.conf": "[DataCache]\nMaxSize = 16M\n",
+        "inside.py": (ROOT / "tests/integration/inside.py").read_text(),
+    }
+
+
+@pytest.fixture(scope="module")
+def seen():
+    if os.environ.get("SAN"):
+        pytest.skip("sanitizers do not work in the sandbox")
+    reason = boot.missing()
+    if reason:
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="peerdist-") as name:
+        results = pathlib.Path(name)
+        status = boot.run(
+            units(), "/usr/bin/python3 /inside.py", name, LIMIT,
+            [f"{BUILD}:/build"])
+        texts = {f.name: f.read_text(errors="replace")
+                 for f in results.iterdir()}
+    if "out" not in texts and "console" in texts:
+        # The container itself did not come up: not ours to judge.
+        pytest.skip("no container here: " + texts["console"][-300:])
+    assert status == 0, texts
+    return json.loads(texts["out"])
+
+
+def test_users(seen):
+    assert seen["sysusers"] == 0
+    assert seen["uid"] > 0
+
+
+def test_socket_activation(seen):
+    assert seen["socket start"] == "0"
+    assert seen["before"] == "inactive"
+    assert seen["socket"] == [0, "0o666"]
+    assert seen["first"]["listeners"][0]["from"] == "systemd"
+
+
+def test_ready(seen):
+    assert seen["active"] == "active"
+    assert seen["main pid"] == seen["first"]["pid"]
+    assert seen["first"]["status"] == "available"
+    assert seen["first"]["store"]["max_bytes"] == 16 << 20
+
+
+def test_sandbox(seen):
+    facts = seen["facts"]
+    assert facts["Uid"].split() == [str(seen["uid"])] * 4
+    assert int(facts["CapBnd"], 16) == int(facts["CapEff"], 16) == 0
+    assert facts["NoNewPrivs"] == "1"
+    assert facts["Seccomp"] == "2"
+    assert seen["key"] == [seen["uid"], "0o600"]
+    assert seen["state"] == [seen["uid"], "0o700"]
+
+
+def test_reload(seen):
+    assert seen["reload"] == "0"
+    assert seen["disabled"] == "disabled"
+    assert seen["reload again"] == "0"
+    assert seen["enabled"] == "available"
+
+
+def test_restart_after_kill(seen):
+    assert seen["after kill"] not in (0, seen["first"]["pid"])
+
+
+def test_watchdog(seen):
+    assert seen["after stop"] not in (0, seen["after kill"])
+    assert seen["restarts"] >= 2
+
+
+def test_stop(seen):
+    assert seen["stop"] == "0"
+    assert (seen["result"], seen["exit"]) == ("success", "0")
+
+
+def test_journal_fields(seen):
+    assert seen["ready events"] >= 3
+    assert seen["stopped events"] == ["Stopped"]
