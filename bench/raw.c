@@ -194,7 +194,10 @@ status_rate(size_t count)
 				f.next_request + sent++, NULL);
 		frames_send(&f);
 		do {
-			(void)frames_next(&f, &body);
+			struct ipc_header h = frames_next(&f, &body);
+
+			if (h.id != f.next_request + answered)
+				bench_die("status: frame type %u", h.type);
 			answered++;
 		} while (frames_have(&f));
 	}

@@ -66,3 +66,10 @@ test_dispatch_EXTRA := $(test_client_EXTRA)
 test_listener_EXTRA := $(test_client_EXTRA)
 
 PROGRAMS += $(B)/peerdistd
+
+# The core under a script.
+CORE_SCRIPT := $(B)/obj/tests/unit/core_env.o
+test_content_EXTRA := $(CORE_SCRIPT)
+test_orderings_EXTRA := $(CORE_SCRIPT)
+test_publish_EXTRA := $(CORE_SCRIPT)
+test_session_EXTRA := $(CORE_SCRIPT)

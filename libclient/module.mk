@@ -79,6 +79,7 @@ $(foreach t,$(libclient_TESTS),$(eval test_$(t)_LIBS := proto common)\
 	$(eval test_$(t)_EXTRA := $(B)/obj/tests/unit/lib_daemon.o \
 	$(B)/libclient.a)\
 	$(eval $(B)/obj/tests/unit/test_$(t).o: CPPFLAGS += -Ilibclient))
+$(B)/tests/unit/test_lib_file: LDFLAGS += -Wl,--wrap=fstatfs
 $(B)/obj/tests/unit/lib_daemon.o: CPPFLAGS += -Ilibclient
 
 .PHONY: install-libclient

@@ -6,7 +6,7 @@
  * A session that cannot be made (a quota, no memory) does not end the
  * connection: PeerDistStartup has succeeded long ago.  Each call that needs the
  * session tries again, and is answered with the reason if it still cannot be.
- * Without an area there is nothing to try: the HELLO then lacks its feature bit.
+ * Without an area there is nothing to try: HELLO then lacks its feature bit.
  *
  * The area is one memfd in two halves.  Its memory is given back when the last
  * worker is done with it, also when the other side keeps its descriptor; what a

@@ -68,8 +68,7 @@ area_unref(struct area *a)
 const uint8_t *
 area_write_at(struct area *a, uint32_t offset, uint32_t len)
 {
-	if (a == NULL || offset > a->write_size ||
-		len > a->write_size - offset)
+	if (a == NULL || offset > a->write_size || len > a->write_size - offset)
 		return NULL;
 	return a->map + offset;
 }

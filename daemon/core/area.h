@@ -34,7 +34,8 @@ const uint8_t *area_write_at(struct area *, uint32_t offset, uint32_t len);
  * counts from the start of the whole area. */
 bool area_read_alloc(struct area *, uint32_t len, uint32_t *ret_offset);
 uint8_t *area_read_at(struct area *, uint32_t offset);
-/* The range is handed to the client: from now on only area_return() frees it. */
+/* The range is handed to the client: from now on only area_return() frees
+ * it. */
 void area_read_sent(struct area *, uint32_t offset, uint32_t len);
 /* Frees a range that was not handed out. */
 void area_read_free(struct area *, uint32_t offset, uint32_t len);

@@ -76,7 +76,7 @@ refusal(int r)
 		return CORE_E_CI_VERSION;
 	case -ENOMEM:
 	case -EMSGSIZE: /* over the cap */
-	case -EIO:	/* libcrypto, for want of memory */
+	case -EIO:      /* libcrypto, for want of memory */
 		return CORE_E_NO_MEMORY;
 	default:
 		return CORE_E_CI_MALFORMED;
@@ -96,8 +96,9 @@ ci_forget(struct content *c, struct op *op)
 		return;
 	}
 	/* Taken back unless it was whole. */
-	if (add->started && (add->feed.received < add->feed.total ||
-			add->feed.present) && c->state != CONTENT_FAILED &&
+	if (add->started &&
+		(add->feed.received < add->feed.total || add->feed.present) &&
+		c->state != CONTENT_FAILED &&
 		pccrc_parser_rollback(c->parser, add->base) < 0)
 		fail(c, CORE_E_NO_MEMORY);
 	slice_release(&add->feed, c->session, op->id);
@@ -126,8 +127,8 @@ content_forget(struct op *op)
 static void
 content_left(struct op_scope *scope)
 {
-	struct content *c = content_of_handle(
-		container_of(scope, struct handle, scope));
+	struct content *c =
+		content_of_handle(container_of(scope, struct handle, scope));
 
 	feed_step(c);
 	content_stream_step(c);
@@ -151,9 +152,9 @@ content_open(struct session *s, const uint8_t *tag, uint64_t *ret_handle)
 	op_scope_init(&c->handle.scope, content_left, content_forget);
 	c->parser = pccrc_parser_new(
 		s->service->settings.limits.content_info_bytes);
-	r = c->parser != NULL ? session_handle_add(s, &c->handle,
-					HANDLE_CONTENT)
-			      : CORE_E_NO_MEMORY;
+	r = c->parser != NULL
+		? session_handle_add(s, &c->handle, HANDLE_CONTENT)
+		: CORE_E_NO_MEMORY;
 	if (r != CORE_OK) {
 		content_unref(c);
 		return r;
@@ -184,9 +185,9 @@ content_check_ready(const struct content *c)
 static void
 complete_run(struct env_job *e, struct bulk *bulk)
 {
-	struct complete_job *j = container_of(container_of(e, struct core_job,
-						      env),
-		struct complete_job, job);
+	struct complete_job *j =
+		container_of(container_of(e, struct core_job, env),
+			struct complete_job, job);
 
 	j->result = pccrc_parser_finish(j->parser, bulk, &j->info);
 }
@@ -228,8 +229,8 @@ complete_done(struct core_job *job, bool ran)
 	pccrc_info_unref(j->info);
 	free(j);
 	if (op != NULL)
-		op_finish_status(op,
-			c->state == CONTENT_READY ? CORE_OK : c->failure);
+		op_finish_status(
+			op, c->state == CONTENT_READY ? CORE_OK : c->failure);
 	if (!c->closed)
 		feed_step(c);
 	content_unref(c);
@@ -267,8 +268,8 @@ step_add(struct content *c, struct op *op)
 		add->base = pccrc_parser_fed(c->parser);
 	}
 	/* The parser copies before it looks. */
-	r = pccrc_parser_feed(c->parser, slice_bytes(&add->feed, c->session),
-		add->feed.len);
+	r = pccrc_parser_feed(
+		c->parser, slice_bytes(&add->feed, c->session), add->feed.len);
 	if (r != 0) {
 		fail(c, refusal(r));
 		return true;
@@ -306,8 +307,7 @@ check_feeding(const struct content *c)
 {
 	if (c->state == CONTENT_FAILED)
 		return c->failure;
-	return c->state <= CONTENT_FEEDING ? CORE_OK
-					   : CORE_E_ALREADY_COMPLETED;
+	return c->state <= CONTENT_FEEDING ? CORE_OK : CORE_E_ALREADY_COMPLETED;
 }
 
 enum core_result
@@ -326,8 +326,7 @@ content_ci_add(struct handle *h, uint64_t id, uint32_t total,
 		return CORE_E_NO_MEMORY;
 	r = slice_init(&add->feed, c->session, total, slice);
 	if (r == CORE_OK)
-		r = session_op_start(c->session, &h->scope, id, OP_CI_ADD,
-			&op);
+		r = session_op_start(c->session, &h->scope, id, OP_CI_ADD, &op);
 	if (r != CORE_OK) {
 		slice_release(&add->feed, NULL, id);
 		free(add);
@@ -348,8 +347,8 @@ content_ci_complete(struct handle *h, uint64_t id)
 	struct op *op;
 
 	if (r == CORE_OK)
-		r = session_op_start(c->session, &h->scope, id, OP_CI_COMPLETE,
-			&op);
+		r = session_op_start(
+			c->session, &h->scope, id, OP_CI_COMPLETE, &op);
 	if (r != CORE_OK)
 		return r;
 	c->state = CONTENT_COMPLETING;
@@ -412,8 +411,8 @@ content_ref_block(struct content *c, size_t segment, uint32_t block,
 }
 
 bool
-content_locate(const struct content *c, uint64_t offset,
-	struct content_pos *ret_pos)
+content_locate(
+	const struct content *c, uint64_t offset, struct content_pos *ret_pos)
 {
 	size_t i = pccrc_segment_at(c->info, offset);
 	const struct pccrc_segment *seg;

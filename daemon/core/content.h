@@ -64,15 +64,14 @@ content_of_handle(struct handle *h)
 static inline struct content *
 content_of_op(struct op *op)
 {
-	return content_of_handle(
-		container_of(op->scope, struct handle, scope));
+	return content_of_handle(container_of(op->scope, struct handle, scope));
 }
 
 struct content *content_ref(struct content *);
 struct content *content_unref(struct content *);
 
-enum core_result content_open(struct session *, const uint8_t *tag,
-	uint64_t *ret_handle);
+enum core_result content_open(
+	struct session *, const uint8_t *tag, uint64_t *ret_handle);
 void content_close(struct handle *);
 enum core_result content_ci_add(struct handle *, uint64_t op, uint32_t total,
 	const struct session_slice *);
@@ -94,16 +93,16 @@ struct content_pos {
 	size_t segment;
 	uint32_t block;
 	uint64_t start; /* of the block, content offset */
-	uint32_t len;	/* of the block */
-	bool listed;	/* its hash is known */
+	uint32_t len;   /* of the block */
+	bool listed;    /* its hash is known */
 };
 /* false: not inside any listed segment. */
-bool content_locate(const struct content *, uint64_t offset,
-	struct content_pos *ret_pos);
+bool content_locate(
+	const struct content *, uint64_t offset, struct content_pos *ret_pos);
 
 /* content_data.c */
-enum core_result content_data_add(struct handle *, uint64_t op,
-	uint64_t offset, uint32_t total, const struct session_slice *);
+enum core_result content_data_add(struct handle *, uint64_t op, uint64_t offset,
+	uint32_t total, const struct session_slice *);
 enum core_result content_data_feed(struct op *, const struct session_slice *);
 void content_data_forget(struct op *);
 void content_stages_drop(struct content *);
@@ -121,8 +120,7 @@ void content_room(struct session *);
 
 /* flush.c */
 struct flush;
-enum core_result flush_start(struct session *, uint64_t op,
-	const uint8_t *tag);
+enum core_result flush_start(struct session *, uint64_t op, const uint8_t *tag);
 void flush_detach(struct flush *);
 
 #endif

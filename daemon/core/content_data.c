@@ -50,12 +50,12 @@ struct data_block {
 
 struct data_add {
 	struct content *content; /* reference */
-	struct op *op;		 /* NULL: ended */
+	struct op *op;           /* NULL: ended */
 	uint64_t op_id;
 	struct slice_feed feed;
 	uint64_t offset; /* of the whole add */
-	bool busy;	 /* a job or a put is out */
-	bool bad;	 /* a block was not what its hash promises */
+	bool busy;       /* a job or a put is out */
+	bool bad;        /* a block was not what its hash promises */
 	enum core_result fault;
 	uint64_t counted; /* buffer bytes */
 
@@ -304,8 +304,8 @@ encrypt_round(struct data_add *a, struct bulk *bulk)
 static void
 round_run(struct env_job *e, struct bulk *bulk)
 {
-	struct data_add *a = container_of(container_of(e, struct core_job, env),
-		struct data_add, job);
+	struct data_add *a = container_of(
+		container_of(e, struct core_job, env), struct data_add, job);
 
 	if (a->source != NULL)
 		memcpy(a->plain, a->source, a->plain_len);
@@ -367,9 +367,9 @@ round_put(struct data_add *a)
 		struct data_block *b = &a->blocks[i];
 		struct store_block *s = &a->stored[a->n_put];
 
-		if (!b->good || content_ref_block(a->content, b->pos.segment,
-					b->pos.block, &a->refs[a->n_put]) !=
-				CORE_OK)
+		if (!b->good ||
+			content_ref_block(a->content, b->pos.segment,
+				b->pos.block, &a->refs[a->n_put]) != CORE_OK)
 			continue;
 		*s = (struct store_block){
 			.plain_len = b->pos.len,
@@ -421,8 +421,8 @@ round_done(struct core_job *job, bool ran)
 }
 
 static void
-round_block(struct data_add *a, const struct content_pos *pos,
-	const uint8_t *plain)
+round_block(
+	struct data_add *a, const struct content_pos *pos, const uint8_t *plain)
 {
 	a->blocks[a->n_blocks++] = (struct data_block){
 		.pos = *pos,
@@ -467,8 +467,8 @@ collect(struct data_add *a)
 	while (a->at < a->end && a->n_blocks < ROUND_BLOCKS) {
 		if (!content_locate(a->content, a->at, &pos))
 			break;
-		if (pos.listed && (pos.start != a->at ||
-				pos.start + pos.len > a->end))
+		if (pos.listed &&
+			(pos.start != a->at || pos.start + pos.len > a->end))
 			break;
 		if (pos.listed)
 			round_block(a, &pos, a->plain + (a->at - a->start));
@@ -600,8 +600,8 @@ data_new(struct content *c, uint64_t offset, uint32_t total,
 }
 
 enum core_result
-content_data_add(struct handle *h, uint64_t id, uint64_t offset,
-	uint32_t total, const struct session_slice *slice)
+content_data_add(struct handle *h, uint64_t id, uint64_t offset, uint32_t total,
+	const struct session_slice *slice)
 {
 	struct content *c = content_of_handle(h);
 	enum core_result r = content_check_ready(c);

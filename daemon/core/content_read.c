@@ -33,11 +33,11 @@
 #include "daemon/core/content.h"
 #include "daemon/core/fetch.h"
 
-#define INLINE_MAX	   4096u
-#define READ_MAX	   (1024u * 1024u)
-#define WINDOW_BLOCKS	   64 /* of one look for a read */
-#define HOLE_BLOCKS	   512
-#define HOLE_BYTES	   PCCRC_SEGMENT_SIZE
+#define INLINE_MAX         4096u
+#define READ_MAX           (1024u * 1024u)
+#define WINDOW_BLOCKS      64 /* of one look for a read */
+#define HOLE_BLOCKS        512
+#define HOLE_BYTES         PCCRC_SEGMENT_SIZE
 #define TIMEOUT_DEFAULT_MS 5000u
 
 enum work_kind { WORK_LOOK, WORK_QUERY, WORK_HOLE, WORK_GET };
@@ -45,8 +45,8 @@ enum work_kind { WORK_LOOK, WORK_QUERY, WORK_HOLE, WORK_GET };
 struct read_work {
 	enum work_kind kind;
 	struct content *content; /* reference */
-	struct op *op;		 /* NULL: ended */
-	uint64_t offset;	 /* first byte this is about */
+	struct op *op;           /* NULL: ended */
+	uint64_t offset;         /* first byte this is about */
 	size_t n;
 	struct content_pos *pos;
 	struct store_ref *refs;
@@ -215,8 +215,8 @@ decrypt_part(struct bulk *bulk, const uint8_t *kp,
 	while (from < to) {
 		uint32_t base = from & ~15u;
 		uint32_t body = from == base ? (to - from) & ~15u : 0;
-		const uint8_t *iv = base == 0 ? block->iv
-					      : block->cipher + base - 16;
+		const uint8_t *iv =
+			base == 0 ? block->iv : block->cipher + base - 16;
 		uint8_t part[16];
 		uint32_t n;
 
@@ -290,8 +290,9 @@ get_done(struct store_get *get)
 			read_look(op);
 		return;
 	}
-	result.bytes = (uint32_t)(MIN_OF(end_of(&w->pos[n - 1]),
-					  w->offset + w->len) - w->offset);
+	result.bytes =
+		(uint32_t)(MIN_OF(end_of(&w->pos[n - 1]), w->offset + w->len) -
+			w->offset);
 	if (w->range_len > 0) {
 		result.range_offset = w->range_offset;
 		result.range_len = w->range_len;
@@ -330,12 +331,12 @@ read_get(struct read_work *w, struct op *op, size_t n)
 {
 	struct block_store *store = service_of(w->content)->store;
 	struct session *s = w->content->session;
-	uint64_t end = MIN_OF(end_of(&w->pos[n - 1]),
-		w->content->info->range_end);
+	uint64_t end =
+		MIN_OF(end_of(&w->pos[n - 1]), w->content->info->range_end);
 	bool fatal;
 
-	w->len = (uint32_t)MIN_OF(MIN_OF(op->u.read.len, READ_MAX),
-		end - w->offset);
+	w->len = (uint32_t)MIN_OF(
+		MIN_OF(op->u.read.len, READ_MAX), end - w->offset);
 	if (!get_place(w, &fatal)) {
 		work_free(w);
 		if (fatal)
@@ -479,8 +480,8 @@ read_look(struct op *op)
 	}
 	w = work_new(op, WORK_LOOK, at, WINDOW_BLOCKS);
 	if (w == NULL ||
-		!work_fill(w, at + MIN_OF(MIN_OF(op->u.read.len, READ_MAX),
-					  end - at),
+		!work_fill(w,
+			at + MIN_OF(MIN_OF(op->u.read.len, READ_MAX), end - at),
 			WINDOW_BLOCKS)) {
 		if (w != NULL)
 			work_free(w);
@@ -500,8 +501,8 @@ hole_blocks(struct read_work *w, struct op *op)
 	if (op->verdict != CORE_E_MISSING_DATA || op->u.read.timeout_ms == 0)
 		return n;
 	for (size_t i = 1; i < n; i++)
-		if (fetch_coming(w->content, w->pos[i].segment,
-			    w->pos[i].block))
+		if (fetch_coming(
+			    w->content, w->pos[i].segment, w->pos[i].block))
 			return i;
 	return n;
 }
@@ -551,8 +552,8 @@ read_hole(struct op *op, bool nobody)
 	struct read_work *w;
 
 	if (nobody)
-		limit = MAX_OF(limit,
-			(at / HOLE_BYTES + 1) * (uint64_t)HOLE_BYTES);
+		limit = MAX_OF(
+			limit, (at / HOLE_BYTES + 1) * (uint64_t)HOLE_BYTES);
 	limit = MIN_OF(limit, c->info->range_end);
 	w = work_new(op, WORK_HOLE, at, HOLE_BLOCKS);
 	if (w == NULL || !work_fill(w, limit, HOLE_BLOCKS)) {

@@ -30,11 +30,11 @@ struct env_job {
 };
 
 enum env_peer_status {
-	ENV_PEER_OK,	  /* an answer with the block's bytes */
-	ENV_PEER_EMPTY,	  /* a well-formed answer without the block */
+	ENV_PEER_OK,    /* an answer with the block's bytes */
+	ENV_PEER_EMPTY, /* a well-formed answer without the block */
 	ENV_PEER_TIMEOUT,
 	ENV_PEER_REFUSED, /* no connection, connection lost, HTTP failure */
-	ENV_PEER_BAD,	  /* an answer that breaks the protocol */
+	ENV_PEER_BAD,     /* an answer that breaks the protocol */
 };
 
 /* One MSG_GETBLKS to one peer. */

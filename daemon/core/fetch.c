@@ -56,7 +56,7 @@ struct fetch_block {
 	struct fetch *fetch;
 	uint32_t index;
 	enum block_state state;
-	bool ahead;	/* wanted by a handle, though nobody waits yet */
+	bool ahead;     /* wanted by a handle, though nobody waits yet */
 	uint64_t tried; /* candidates */
 };
 
@@ -238,8 +238,8 @@ give_up_requests(struct fetch *f)
 		if (q->given_up || q->block->state != BLOCK_ASKING)
 			continue;
 		q->given_up = true;
-		f->service->env->ops->peer_cancel(f->service->env->ctx,
-			&q->peer);
+		f->service->env->ops->peer_cancel(
+			f->service->env->ctx, &q->peer);
 	}
 }
 
@@ -247,8 +247,8 @@ give_up_requests(struct fetch *f)
 static void
 block_idle(struct op_source *source)
 {
-	struct fetch_block *b = container_of(source, struct fetch_block,
-		source);
+	struct fetch_block *b =
+		container_of(source, struct fetch_block, source);
 
 	if (!b->fetch->stepping && !wanted(b->fetch))
 		fetch_step(b->fetch);
@@ -334,8 +334,8 @@ insert(struct fetch_request *q)
 		    &q->ref) != CORE_OK)
 		q->ref.id = NULL;
 	q->stored = (struct store_block){
-		.plain_len = pccrc_block_len(f->content->info, seg,
-			q->block->index),
+		.plain_len =
+			pccrc_block_len(f->content->info, seg, q->block->index),
 		.cipher_len = q->peer.data_len,
 		.algo = q->peer.algo,
 		.proved = seg->proved,
@@ -356,9 +356,9 @@ insert(struct fetch_request *q)
 static void
 check_run(struct env_job *e, struct bulk *bulk)
 {
-	struct fetch_request *q = container_of(container_of(e, struct core_job,
-						       env),
-		struct fetch_request, job);
+	struct fetch_request *q =
+		container_of(container_of(e, struct core_job, env),
+			struct fetch_request, job);
 	const struct pccrc_info *info = q->fetch->content->info;
 	const struct pccrc_segment *seg = segment_of(q->fetch);
 	uint32_t len = pccrc_block_len(info, seg, q->block->index);
@@ -418,8 +418,8 @@ check_start(struct fetch_request *q)
 
 /* Books an answer that brought no bytes. */
 static void
-book_failure(struct fetch *f, const struct fetch_request *q,
-	struct candidate *cand)
+book_failure(
+	struct fetch *f, const struct fetch_request *q, struct candidate *cand)
 {
 	struct service_counters *c = &f->service->counters;
 	struct peer_view *v = &cand->peer->view;
@@ -454,8 +454,7 @@ book_failure(struct fetch *f, const struct fetch_request *q,
 static void
 request_done(struct env_peer_request *req)
 {
-	struct fetch_request *q = container_of(req, struct fetch_request,
-		peer);
+	struct fetch_request *q = container_of(req, struct fetch_request, peer);
 	struct fetch *f = q->fetch;
 	struct candidate *cand = &f->candidates[q->candidate];
 
@@ -547,8 +546,7 @@ step_blocks(struct fetch *f, bool waited)
 
 	for (b = TAILQ_FIRST(&f->blocks); b != NULL; b = next) {
 		next = TAILQ_NEXT(b, link);
-		if (b->state == BLOCK_IDLE &&
-			waited_for(b) == waited)
+		if (b->state == BLOCK_IDLE && waited_for(b) == waited)
 			step_block(f, b);
 	}
 }
@@ -614,8 +612,8 @@ fetch_stop_all(struct service *svc)
 {
 	struct fetch *f, *next;
 
-	HASH_ITER (hh, svc->fetches, f, next)
-		give_up_requests(f);
+	HASH_ITER(hh, svc->fetches, f, next)
+	give_up_requests(f);
 }
 
 void
@@ -623,6 +621,6 @@ fetch_free_all(struct service *svc)
 {
 	struct fetch *f, *next;
 
-	HASH_ITER (hh, svc->fetches, f, next)
-		fetch_free(f);
+	HASH_ITER(hh, svc->fetches, f, next)
+	fetch_free(f);
 }

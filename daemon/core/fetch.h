@@ -17,8 +17,8 @@ enum fetch_answer {
 /* Wants a block.  With an op, the op waits for it and is later handed to
  * content_read_arrived() or content_read_lacking(); without, the block is got
  * ahead of being read, while the handle is open. */
-enum fetch_answer fetch_want(struct content *, size_t segment, uint32_t block,
-	struct op *);
+enum fetch_answer fetch_want(
+	struct content *, size_t segment, uint32_t block, struct op *);
 /* The block is on its way to us right now. */
 bool fetch_coming(struct content *, size_t segment, uint32_t block);
 /* Shutdown: gives up all requests; their ends are still owed. */

@@ -25,8 +25,8 @@ grow(struct handle_table *t)
 		return false;
 	t->slots = s;
 	for (uint32_t i = t->n_slots; i < n; i++)
-		s[i] = (struct handle_slot){.next_free = i + 2 <= n ? i + 2
-								    : 0};
+		s[i] = (struct handle_slot){
+			.next_free = i + 2 <= n ? i + 2 : 0};
 	t->free_head = t->n_slots + 1;
 	t->n_slots = n;
 	return true;

@@ -51,7 +51,7 @@ void handle_table_done(struct handle_table *);
 bool handle_add(struct handle_table *, struct handle *);
 void handle_remove(struct handle_table *, struct handle *);
 /* NULL: no such handle, or of another type. */
-struct handle *handle_get(const struct handle_table *, uint64_t number,
-	enum handle_type);
+struct handle *handle_get(
+	const struct handle_table *, uint64_t number, enum handle_type);
 
 #endif

@@ -107,8 +107,8 @@ info_open(struct session *s, const struct session_label *label,
 	r = check_range(pccrc_desc_length(pub->desc), &part);
 	if (r != CORE_OK)
 		return r;
-	version = choose_version(s->service, pub->desc, min_version,
-		max_version);
+	version =
+		choose_version(s->service, pub->desc, min_version, max_version);
 	if (version == 0)
 		return CORE_E_CI_VERSION;
 	in = calloc(1, sizeof(*in));
@@ -161,8 +161,7 @@ info_submit_retrieve(struct handle *h, uint64_t id, uint32_t len)
 	}
 	/* A shorter piece is always allowed, so a full read half is no reason
 	 * to wait. */
-	if (n > INLINE_MAX &&
-		area_read_alloc(area, n, &result.range_offset)) {
+	if (n > INLINE_MAX && area_read_alloc(area, n, &result.range_offset)) {
 		memcpy(area_read_at(area, result.range_offset),
 			in->bytes + in->pos, n);
 		area_read_sent(area, result.range_offset, n);

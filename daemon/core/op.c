@@ -68,8 +68,8 @@ op_kind_name(enum op_kind kind)
 }
 
 void
-op_owner_init(struct op_owner *o, const struct op_owner_ops *ops,
-	uint32_t max_slots)
+op_owner_init(
+	struct op_owner *o, const struct op_owner_ops *ops, uint32_t max_slots)
 {
 	*o = (struct op_owner){.ops = ops, .max_slots = max_slots};
 }
@@ -341,8 +341,7 @@ op_source_finish(struct op_source *s, const struct op_result *result)
 }
 
 void
-op_owner_each(struct op_owner *o, void (*fn)(struct op *, void *ctx),
-	void *ctx)
+op_owner_each(struct op_owner *o, void (*fn)(struct op *, void *ctx), void *ctx)
 {
 	for (uint32_t i = 0; i < o->n_pages; i++)
 		for (unsigned k = 0; o->pages[i] != NULL && k < OP_PAGE_SLOTS;

@@ -76,20 +76,21 @@ struct op {
 		void *state; /* others: the module's own; see scope->forget */
 	} u;
 	uint32_t started_ds; /* tenths of a second since the service started */
-	uint8_t kind;	     /* enum op_kind */
+	uint8_t kind;        /* enum op_kind */
 	uint8_t verdict;     /* reads: what a missing range will be called */
-	uint8_t head;	     /* stream reads: this one holds the cursor */
+	uint8_t head;        /* stream reads: this one holds the cursor */
 	uint8_t spare;
 };
 
 struct op_owner_ops {
 	/* The one completion.  Queues a message and returns: must not start,
 	 * finish or free anything. */
-	void (*complete)(struct op_owner *, uint64_t id,
-		const struct op_result *);
+	void (*complete)(
+		struct op_owner *, uint64_t id, const struct op_result *);
 	/* The operation is accepted: reserves the memory of its completion and
-	 * queues the ACK, so that complete may follow at any moment, also before
-	 * the submitting call has returned.  false: no memory, not accepted. */
+	 * queues the ACK, so that complete may follow at any moment, also
+	 * before the submitting call has returned.  false: no memory, not
+	 * accepted. */
 	bool (*accept)(struct op_owner *, uint64_t id);
 };
 
@@ -98,7 +99,7 @@ struct op_page;
 struct op_owner {
 	const struct op_owner_ops *ops;
 	struct op_page **pages; /* by slot / OP_PAGE_SLOTS */
-	uint32_t n_pages;	/* length of the table */
+	uint32_t n_pages;       /* length of the table */
 	uint32_t max_slots;
 	uint32_t n_ops;
 };
@@ -110,7 +111,8 @@ struct op_scope {
 	/* An op of this scope has ended and been told; called outside of any
 	 * walk.  Starts what queued behind it.  May be NULL. */
 	void (*left)(struct op_scope *);
-	/* Before an op of this scope ends: frees what op->u owns. May be NULL. */
+	/* Before an op of this scope ends: frees what op->u owns.  May be
+	 * NULL. */
 	void (*forget)(struct op *);
 };
 
@@ -124,8 +126,8 @@ struct op_source {
 
 #define OP_PAGE_SLOTS 32
 
-void op_owner_init(struct op_owner *, const struct op_owner_ops *,
-	uint32_t max_slots);
+void op_owner_init(
+	struct op_owner *, const struct op_owner_ops *, uint32_t max_slots);
 /* All ops gone before (op_owner_abandon). */
 void op_owner_done(struct op_owner *);
 void op_scope_init(struct op_scope *, void (*left)(struct op_scope *),
@@ -156,7 +158,7 @@ void op_owner_finish(struct op_owner *, enum core_result status);
 /* Finishes every waiter with the same result. */
 void op_source_finish(struct op_source *, const struct op_result *);
 /* Walks all live ops, in slot order; fn must not end any. */
-void op_owner_each(struct op_owner *, void (*fn)(struct op *, void *ctx),
-	void *ctx);
+void op_owner_each(
+	struct op_owner *, void (*fn)(struct op *, void *ctx), void *ctx);
 
 #endif

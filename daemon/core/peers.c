@@ -87,8 +87,7 @@ peers_configure(struct peers *p, const struct parse_addr *addrs, size_t n)
 	/* New ones first: only this can fail, and a peer too many that nobody
 	 * lists does no harm. */
 	for (size_t i = 0; i < n; i++)
-		if (find(p, &addrs[i]) == NULL &&
-			(r = add(p, &addrs[i])) < 0)
+		if (find(p, &addrs[i]) == NULL && (r = add(p, &addrs[i])) < 0)
 			return err_pass(r);
 	TAILQ_FOREACH (peer, &p->list, link)
 		peer->listed = false;

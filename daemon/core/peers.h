@@ -24,7 +24,7 @@ size_t peers_candidates(struct peers *, struct peer **ret_peers, size_t max);
 struct peer *peer_unref(struct peer *);
 /* It sent something wrong; enough of that puts it into quarantine. */
 void peer_strike(struct peers *, struct peer *);
-void peers_each(struct peers *,
-	void (*fn)(const struct peer_view *, void *ctx), void *ctx);
+void peers_each(struct peers *, void (*fn)(const struct peer_view *, void *ctx),
+	void *ctx);
 
 #endif

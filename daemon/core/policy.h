@@ -11,7 +11,7 @@ enum policy_role {
 	ROLE_ANY = 0,
 	ROLE_CLIENT = 1,    /* PeerDistClient* */
 	ROLE_PUBLISHER = 2, /* PeerDistServer* */
-	ROLE_ADMIN = 4,	    /* peerdistctl: what changes the service */
+	ROLE_ADMIN = 4,     /* peerdistctl: what changes the service */
 };
 
 enum service_mode {

@@ -25,8 +25,8 @@ key_new(uint32_t uid, const struct session_label *label)
 }
 
 struct publication *
-publication_find(struct service *svc, uint32_t uid,
-	const struct session_label *label)
+publication_find(
+	struct service *svc, uint32_t uid, const struct session_label *label)
 {
 	struct publication_key *k = svc->label;
 	struct publication *pub = NULL;
@@ -115,14 +115,13 @@ publication_withdraw_all(struct service *svc, struct session *owner)
 {
 	struct publication *pub, *next;
 
-	HASH_ITER (hh, svc->publications, pub, next)
-		if (pub->owner == owner)
-			publication_withdraw(pub);
+	HASH_ITER(hh, svc->publications, pub, next)
+	if (pub->owner == owner)
+		publication_withdraw(pub);
 }
 
 bool
-publication_is(const struct publication *pub,
-	const struct session_label *label)
+publication_is(const struct publication *pub, const struct session_label *label)
 {
 	return pub->key_len == sizeof(*pub->key) + label->len &&
 		memcmp(pub->key->ident, label->bytes, label->len) == 0;

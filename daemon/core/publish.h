@@ -17,14 +17,14 @@
 struct publication {
 	unsigned refs;
 	struct service *service;
-	struct session *owner; /* NULL: withdrawn */
+	struct session *owner;   /* NULL: withdrawn */
 	struct pccrc_desc *desc; /* NULL while being hashed */
 	UT_hash_handle hh;
 	size_t key_len;
 	struct publication_key {
 		uint32_t uid;
 		uint8_t ident[];
-	} *key;
+	} * key;
 };
 
 /* How stream, file and info handles begin. */
@@ -33,22 +33,21 @@ struct publication_handle {
 	struct publication *pub;
 };
 
-struct publication *publication_find(struct service *, uint32_t uid,
-	const struct session_label *);
+struct publication *publication_find(
+	struct service *, uint32_t uid, const struct session_label *);
 struct publication *publication_ref(struct publication *);
 struct publication *publication_unref(struct publication *);
 /* Out of the table; its readers become stale. */
 void publication_withdraw(struct publication *);
 void publication_withdraw_all(struct service *, struct session *owner);
-bool publication_is(const struct publication *,
-	const struct session_label *);
+bool publication_is(const struct publication *, const struct session_label *);
 /* The publication that a stream, file or info handle is about, or NULL. */
 struct publication *publication_of(const struct handle *);
 
 /* Makes a publication under a new label, still without description.
  * CORE_E_ALREADY_EXISTS, CORE_E_BAD_PARAMETER. */
-enum core_result publication_new(struct session *,
-	const struct session_label *, struct publication **ret_pub);
+enum core_result publication_new(struct session *, const struct session_label *,
+	struct publication **ret_pub);
 /* What a version number of the API asks to be made: PCCRC_MAKE_*; 0: no such
  * version. */
 unsigned publication_make(const struct service *, uint32_t version);
@@ -57,8 +56,8 @@ enum core_result stream_open(struct session *, const struct session_label *,
 	uint64_t length, uint32_t version, uint64_t *ret_handle);
 /* Its operations have ended; an unfinished publication is dropped. */
 void stream_close(struct handle *);
-enum core_result stream_submit_add(struct handle *, uint64_t op,
-	uint32_t total, const struct session_slice *);
+enum core_result stream_submit_add(struct handle *, uint64_t op, uint32_t total,
+	const struct session_slice *);
 enum core_result stream_submit_complete(struct handle *, uint64_t op);
 enum core_result stream_feed(struct op *, const struct session_slice *);
 
@@ -73,7 +72,7 @@ enum core_result info_open(struct session *, const struct session_label *,
 	const struct session_range *, uint32_t min_version,
 	uint32_t max_version, uint64_t *ret_handle);
 void info_close(struct handle *);
-enum core_result info_submit_retrieve(struct handle *, uint64_t op,
-	uint32_t len);
+enum core_result info_submit_retrieve(
+	struct handle *, uint64_t op, uint32_t len);
 
 #endif

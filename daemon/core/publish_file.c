@@ -44,8 +44,8 @@ struct file_job {
 struct file {
 	struct publication_handle h;
 	struct session *session; /* reference */
-	struct op *op;		 /* NULL: ended */
-	bool detached;		 /* handle removed */
+	struct op *op;           /* NULL: ended */
+	bool detached;           /* handle removed */
 	bool parallel;
 	int fd;
 	uint64_t offset;
@@ -158,8 +158,8 @@ hash_blocks(struct file_job *j, struct bulk *bulk)
 static struct file_job *
 job_of(struct env_job *e)
 {
-	return container_of(container_of(e, struct core_job, env),
-		struct file_job, job);
+	return container_of(
+		container_of(e, struct core_job, env), struct file_job, job);
 }
 
 static void
@@ -189,8 +189,8 @@ finish_run(struct env_job *e, struct bulk *bulk)
 	else if (!same_file(&f->before, &after))
 		j->result = err_new(-EBADMSG);
 	else
-		j->result = pccrc_pub_finish(f->hasher, bulk, key->bytes,
-			key->len, &f->desc);
+		j->result = pccrc_pub_finish(
+			f->hasher, bulk, key->bytes, key->len, &f->desc);
 }
 
 static enum core_result
@@ -224,8 +224,8 @@ job_back(struct file_job *j, bool ran)
 		return false;
 	}
 	if (!ran || j->result < 0) {
-		op_finish_status(f->op,
-			ran ? result_of(j->result) : CORE_E_ABORTED);
+		op_finish_status(
+			f->op, ran ? result_of(j->result) : CORE_E_ABORTED);
 		return false;
 	}
 	return true;

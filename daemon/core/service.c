@@ -62,8 +62,7 @@ settings_copy(struct service_settings *to, const struct service_settings *from)
 	to->policy.clients = (struct policy_groups){0};
 	to->policy.publishers = (struct policy_groups){0};
 	to->peers = calloc(from->n_peers + 1, sizeof(to->peers[0]));
-	if (to->peers == NULL ||
-		!groups_copy(&to->policy.admins, &p->admins) ||
+	if (to->peers == NULL || !groups_copy(&to->policy.admins, &p->admins) ||
 		!groups_copy(&to->policy.clients, &p->clients) ||
 		!groups_copy(&to->policy.publishers, &p->publishers)) {
 		settings_done(to);
@@ -241,8 +240,8 @@ service_status(const struct service *svc)
 }
 
 void
-service_content_versions(const struct service *svc, uint32_t *ret_min,
-	uint32_t *ret_max)
+service_content_versions(
+	const struct service *svc, uint32_t *ret_min, uint32_t *ret_max)
 {
 	*ret_min = 1;
 	*ret_max = svc->settings.preferred_content_version == 1 ? 1 : 2;
@@ -340,8 +339,8 @@ service_job(struct service *svc, struct core_job *job,
 }
 
 void
-service_each_session(struct service *svc,
-	void (*fn)(struct session *, void *ctx), void *ctx)
+service_each_session(
+	struct service *svc, void (*fn)(struct session *, void *ctx), void *ctx)
 {
 	struct session *s;
 

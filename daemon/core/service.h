@@ -29,7 +29,7 @@ struct service_settings {
 	struct policy policy;
 	struct quota_limits limits;
 	unsigned preferred_content_version; /* 1: only version 1 */
-	uint32_t encryption;		    /* enum pccrr_algo at insertion */
+	uint32_t encryption;                /* enum pccrr_algo at insertion */
 	size_t n_peers;
 	struct parse_addr *peers; /* [Retrieval] Peers */
 	uint32_t max_peers;
@@ -38,29 +38,29 @@ struct service_settings {
 	uint32_t quarantine_ms;
 };
 
-#define SERVICE_COUNTERS(X)                                                    \
-	X(sessions_opened)                                                     \
-	X(operations_started)                                                  \
-	X(operations_finished)                                                 \
-	X(operations_cancelled)                                                \
-	X(operations_timed_out)                                                \
-	X(operations_missing)                                                  \
-	X(operations_invalidated)                                              \
-	X(operations_abandoned)                                                \
-	X(bytes_published)                                                     \
-	X(bytes_read_local)                                                    \
-	X(bytes_added)                                                         \
-	X(blocks_verified)                                                     \
-	X(blocks_bad_from_clients)                                             \
-	X(fetches_started)                                                     \
-	X(fetches_running)                                                     \
-	X(peer_requests)                                                       \
-	X(peer_blocks)                                                         \
-	X(peer_bytes)                                                          \
-	X(peer_empty)                                                          \
-	X(peer_timeouts)                                                       \
-	X(peer_refused)                                                        \
-	X(peer_bad)                                                            \
+#define SERVICE_COUNTERS(X) \
+	X(sessions_opened) \
+	X(operations_started) \
+	X(operations_finished) \
+	X(operations_cancelled) \
+	X(operations_timed_out) \
+	X(operations_missing) \
+	X(operations_invalidated) \
+	X(operations_abandoned) \
+	X(bytes_published) \
+	X(bytes_read_local) \
+	X(bytes_added) \
+	X(blocks_verified) \
+	X(blocks_bad_from_clients) \
+	X(fetches_started) \
+	X(fetches_running) \
+	X(peer_requests) \
+	X(peer_blocks) \
+	X(peer_bytes) \
+	X(peer_empty) \
+	X(peer_timeouts) \
+	X(peer_refused) \
+	X(peer_bad) \
 	X(epochs)
 
 struct service_counters {
@@ -74,17 +74,19 @@ struct service_counters {
 struct service *service_new(const struct env *, struct block_store *,
 	const struct service_settings *, const uint8_t *key, size_t key_len);
 /* All sessions closed before; jobs and requests still running hold the rest
- * until they are done: call service_idle() from the loop until true, then free. */
+ * until they are done: call service_idle() from the loop until true, then
+ * free. */
 bool service_idle(const struct service *);
 struct service *service_free(struct service *);
 
-/* New settings.  Leaving enabled, or a session losing its role, acts at once. */
+/* New settings.  Leaving enabled, or a session losing its role, acts at
+ * once. */
 int service_configure(struct service *, const struct service_settings *);
 /* Everything is up: UNAVAILABLE -> AVAILABLE (or DISABLED by policy). */
 void service_ready(struct service *, bool ready);
 enum service_status service_status(const struct service *);
-void service_content_versions(const struct service *, uint32_t *ret_min,
-	uint32_t *ret_max);
+void service_content_versions(
+	const struct service *, uint32_t *ret_min, uint32_t *ret_max);
 uint32_t service_epoch(const struct service *);
 const struct service_counters *service_counters(const struct service *);
 const struct service_settings *service_settings(const struct service *);
@@ -96,8 +98,8 @@ void service_tick(struct service *);
 uint64_t service_next_ms(struct service *);
 
 /* Walks. */
-void service_each_session(struct service *,
-	void (*fn)(struct session *, void *ctx), void *ctx);
+void service_each_session(
+	struct service *, void (*fn)(struct session *, void *ctx), void *ctx);
 /* The session with this number, or NULL. */
 struct session *service_find_session(struct service *, uint64_t number);
 

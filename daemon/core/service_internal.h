@@ -29,13 +29,13 @@ struct service {
 	struct quota_table *quota;
 	struct session_list sessions;
 	struct publication *publications; /* uthash by uid and identifier */
-	struct publication_key *label;	  /* room for one, for look-ups */
-	struct fetch *fetches;		  /* uthash by segment */
+	struct publication_key *label;    /* room for one, for look-ups */
+	struct fetch *fetches;            /* uthash by segment */
 	struct peers *peers;
 	struct server_key {
 		size_t len;
 		uint8_t bytes[];
-	} *key; /* secmem */
+	} * key;           /* secmem */
 	struct bulk *bulk; /* for the few hashes made on the loop */
 	struct wheel wheel;
 	uint64_t armed_ms; /* what the loop's timer was last told */
@@ -57,8 +57,9 @@ void service_timer(struct service *, struct wheel_timer *, uint64_t delay_ms);
 uint64_t service_now_ms(const struct service *);
 uint32_t service_now_ds(const struct service *);
 
-/* Jobs hold references: what they give back when they end (ranges, counts) needs
- * the session's memory, though the client may be gone ("closed") by then. */
+/* Jobs hold references: what they give back when they end (ranges, counts)
+ * needs the session's memory, though the client may be gone ("closed") by
+ * then. */
 struct session {
 	unsigned refs;
 	bool closed;
@@ -76,7 +77,7 @@ struct session {
 	struct handle_table table;
 	struct handle_list handles;
 	struct op_scope own_scope; /* operations without a handle: Flush */
-	struct op_source room;	   /* reads that wait for the read half */
+	struct op_source room;     /* reads that wait for the read half */
 };
 
 struct session *session_ref(struct session *);
@@ -88,14 +89,14 @@ void session_cancel_handles(struct session *,
 	enum core_result status);
 /* Steps 4 and 5 of the order of checks, and the role. */
 enum core_result session_check(const struct session *, unsigned role);
-enum core_result session_check_handle(const struct session *,
-	const struct handle *, unsigned role);
+enum core_result session_check_handle(
+	const struct session *, const struct handle *, unsigned role);
 /* Counts and starts an operation. */
 enum core_result session_op_start(struct session *, struct op_scope *,
 	uint64_t id, enum op_kind, struct op **ret_op);
 /* Makes h a handle of the session (numbered unless HANDLE_FILE), counted. */
-enum core_result session_handle_add(struct session *, struct handle *,
-	enum handle_type);
+enum core_result session_handle_add(
+	struct session *, struct handle *, enum handle_type);
 /* Takes it out again; all its operations have ended. */
 void session_handle_remove(struct session *, struct handle *);
 
@@ -112,8 +113,8 @@ struct slice_feed {
 /* Takes the first slice over.  CORE_E_PROTOCOL, CORE_E_NO_MEMORY. */
 enum core_result slice_init(struct slice_feed *, struct session *,
 	uint32_t total, const struct session_slice *);
-enum core_result slice_next(struct slice_feed *, struct session *,
-	const struct session_slice *);
+enum core_result slice_next(
+	struct slice_feed *, struct session *, const struct session_slice *);
 /* The present slice's bytes: hostile memory, copy before looking. */
 const uint8_t *slice_bytes(const struct slice_feed *, struct session *);
 /* Gives the present slice back to the client (RELEASED for a range). */

@@ -254,8 +254,8 @@ session_check(const struct session *s, unsigned role)
 }
 
 enum core_result
-session_check_handle(const struct session *s, const struct handle *h,
-	unsigned role)
+session_check_handle(
+	const struct session *s, const struct handle *h, unsigned role)
 {
 	enum core_result r;
 
@@ -275,8 +275,8 @@ session_op_start(struct session *s, struct op_scope *scope, uint64_t id,
 
 	if (!quota_take(s->user, QUOTA_OPERATIONS, 1))
 		return CORE_E_NO_RESOURCES;
-	r = op_start(ret_op, &s->owner, scope, id, kind,
-		service_now_ds(s->service));
+	r = op_start(
+		ret_op, &s->owner, scope, id, kind, service_now_ds(s->service));
 	if (r != CORE_OK)
 		quota_give(s->user, QUOTA_OPERATIONS, 1);
 	else
@@ -394,8 +394,8 @@ session_unpublish(struct session *s, const struct session_label *label)
 	session_cancel_handles(s, is_about, pub, CORE_E_ABORTED);
 	/* What other sessions of this user have pending on it is stale now. */
 	TAILQ_FOREACH (other, &s->service->sessions, link)
-		session_cancel_handles(other, is_about, pub,
-			CORE_E_INVALIDATED);
+		session_cancel_handles(
+			other, is_about, pub, CORE_E_INVALIDATED);
 	publication_withdraw(pub);
 	publication_unref(pub);
 	return CORE_OK;
@@ -410,8 +410,7 @@ session_info_open(struct session *s, const struct session_label *label,
 
 	if (r != CORE_OK)
 		return r;
-	return info_open(s, label, range, min_version, max_version,
-		ret_handle);
+	return info_open(s, label, range, min_version, max_version, ret_handle);
 }
 
 enum core_result
@@ -421,8 +420,8 @@ session_info_close(struct session *s, uint64_t handle)
 }
 
 enum core_result
-session_server_cancel(struct session *s, const struct session_label *label,
-	uint64_t id)
+session_server_cancel(
+	struct session *s, const struct session_label *label, uint64_t id)
 {
 	enum core_result r = session_check(s, ROLE_PUBLISHER);
 	struct publication *pub;
@@ -485,8 +484,8 @@ session_retrieve(struct session *s, uint64_t op, uint64_t handle, uint32_t len)
 }
 
 enum core_result
-session_content_open(struct session *s, const uint8_t *tag,
-	uint64_t *ret_handle)
+session_content_open(
+	struct session *s, const uint8_t *tag, uint64_t *ret_handle)
 {
 	enum core_result r = session_check(s, ROLE_CLIENT);
 
@@ -620,7 +619,8 @@ view_op(struct op *op, void *arg)
 	};
 
 	if (op->scope != &s->own_scope)
-		v.handle = container_of(op->scope, struct handle, scope)->number;
+		v.handle =
+			container_of(op->scope, struct handle, scope)->number;
 	w->fn(&v, w->ctx);
 }
 

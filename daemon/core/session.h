@@ -28,7 +28,7 @@ struct session;
 #define SESSION_TAG_SIZE       16
 #define SESSION_IDENTIFIER_MAX 32768u
 /* Timeouts of reads, in the API's own terms. */
-#define SESSION_TIMEOUT_LOCAL	0u
+#define SESSION_TIMEOUT_LOCAL   0u
 #define SESSION_TIMEOUT_DEFAULT 0xFFFFFFFEu
 
 /* What a session tells its client; all queue a message and return. */
@@ -82,49 +82,49 @@ size_t session_handles(const struct session *);
 uint64_t session_started_ms(const struct session *);
 
 /* The client returned a read range; placed the next slice.  CORE_E_PROTOCOL. */
-enum core_result session_return(struct session *, uint32_t offset,
-	uint32_t len);
-enum core_result session_feed(struct session *, uint64_t op,
-	const struct session_slice *);
+enum core_result session_return(
+	struct session *, uint32_t offset, uint32_t len);
+enum core_result session_feed(
+	struct session *, uint64_t op, const struct session_slice *);
 
 /* Server part. */
 enum core_result session_publish_open(struct session *,
 	const struct session_label *, uint64_t length, uint32_t version,
 	uint64_t *ret_handle);
 enum core_result session_stream_close(struct session *, uint64_t handle);
-enum core_result session_unpublish(struct session *,
-	const struct session_label *);
+enum core_result session_unpublish(
+	struct session *, const struct session_label *);
 /* Range 0, 0: the whole content. */
 enum core_result session_info_open(struct session *,
 	const struct session_label *, const struct session_range *,
 	uint32_t min_version, uint32_t max_version, uint64_t *ret_handle);
 enum core_result session_info_close(struct session *, uint64_t handle);
-enum core_result session_server_cancel(struct session *,
-	const struct session_label *, uint64_t op);
+enum core_result session_server_cancel(
+	struct session *, const struct session_label *, uint64_t op);
 enum core_result session_stream_add(struct session *, uint64_t op,
 	uint64_t handle, uint32_t total, const struct session_slice *);
-enum core_result session_stream_complete(struct session *, uint64_t op,
-	uint64_t handle);
+enum core_result session_stream_complete(
+	struct session *, uint64_t op, uint64_t handle);
 /* fd is taken over in every case.  Range length 0: to the end of the file. */
 enum core_result session_publish_file(struct session *, uint64_t op,
 	const struct session_label *, int fd, const struct session_range *,
 	uint32_t version);
-enum core_result session_retrieve(struct session *, uint64_t op,
-	uint64_t handle, uint32_t len);
+enum core_result session_retrieve(
+	struct session *, uint64_t op, uint64_t handle, uint32_t len);
 
 /* Client part. */
-enum core_result session_content_open(struct session *, const uint8_t *tag,
-	uint64_t *ret_handle);
+enum core_result session_content_open(
+	struct session *, const uint8_t *tag, uint64_t *ret_handle);
 enum core_result session_content_close(struct session *, uint64_t handle);
-enum core_result session_content_info(struct session *, uint64_t handle,
-	bool *ret_flash_crowd);
+enum core_result session_content_info(
+	struct session *, uint64_t handle, bool *ret_flash_crowd);
 /* op 0: all of the handle. */
-enum core_result session_client_cancel(struct session *, uint64_t handle,
-	uint64_t op);
+enum core_result session_client_cancel(
+	struct session *, uint64_t handle, uint64_t op);
 enum core_result session_ci_add(struct session *, uint64_t op, uint64_t handle,
 	uint32_t total, const struct session_slice *);
-enum core_result session_ci_complete(struct session *, uint64_t op,
-	uint64_t handle);
+enum core_result session_ci_complete(
+	struct session *, uint64_t op, uint64_t handle);
 enum core_result session_data_add(struct session *, uint64_t op,
 	uint64_t handle, uint64_t offset, uint32_t total,
 	const struct session_slice *);
@@ -132,8 +132,8 @@ enum core_result session_block_read(struct session *, uint64_t op,
 	uint64_t handle, uint64_t offset, uint32_t len, uint32_t timeout_ms);
 enum core_result session_stream_read(struct session *, uint64_t op,
 	uint64_t handle, uint32_t len, uint32_t timeout_ms);
-enum core_result session_flush(struct session *, uint64_t op,
-	const uint8_t *tag);
+enum core_result session_flush(
+	struct session *, uint64_t op, const uint8_t *tag);
 
 /* peerdistctl cancel: by operation id of this session, the same way. */
 enum core_result session_admin_cancel(struct session *, uint64_t op);

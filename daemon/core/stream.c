@@ -45,7 +45,7 @@ struct stream {
 	enum stream_state state;
 	enum core_result failure;
 	uint64_t declared; /* 0: not known */
-	uint64_t total;	   /* bytes hashed */
+	uint64_t total;    /* bytes hashed */
 	struct op_source queue;
 	bool stepping;
 	bool closed;
@@ -205,8 +205,8 @@ finish_run(struct env_job *e, struct bulk *bulk)
 	struct stream *st = container_of(job, struct stream, job);
 	const struct server_key *key = job->service->key;
 
-	st->result = pccrc_pub_finish(st->hasher, bulk, key->bytes, key->len,
-		&st->desc);
+	st->result = pccrc_pub_finish(
+		st->hasher, bulk, key->bytes, key->len, &st->desc);
 }
 
 /* libcrypto fails for want of memory and for nothing else. */
@@ -307,8 +307,8 @@ step_add(struct stream *st, struct op *op)
 static bool
 step_complete(struct stream *st, struct op *op)
 {
-	if (st->total == 0 || (st->declared != 0 &&
-			st->declared != st->total)) {
+	if (st->total == 0 ||
+		(st->declared != 0 && st->declared != st->total)) {
 		stream_fail(st, CORE_E_BAD_DATA);
 		return true;
 	}
@@ -368,8 +368,8 @@ stream_submit_add(struct handle *h, uint64_t id, uint32_t total,
 		return CORE_E_NO_MEMORY;
 	r = slice_init(&add->feed, st->session, total, slice);
 	if (r == CORE_OK)
-		r = session_op_start(st->session, &h->scope, id, OP_STREAM_ADD,
-			&op);
+		r = session_op_start(
+			st->session, &h->scope, id, OP_STREAM_ADD, &op);
 	if (r != CORE_OK) {
 		slice_release(&add->feed, NULL, id);
 		free(add);
@@ -389,8 +389,8 @@ stream_submit_complete(struct handle *h, uint64_t id)
 	struct op *op;
 
 	if (r == CORE_OK)
-		r = session_op_start(st->session, &h->scope, id,
-			OP_STREAM_COMPLETE, &op);
+		r = session_op_start(
+			st->session, &h->scope, id, OP_STREAM_COMPLETE, &op);
 	if (r != CORE_OK)
 		return r;
 	st->state = STREAM_COMPLETING;

@@ -84,8 +84,8 @@ cascade(struct wheel *w, unsigned level)
 	struct wheel_slot list;
 	struct wheel_timer *t;
 
-	take_slot(w, level, w->now_ms >> (WHEEL_BITS * level) & SLOT_MASK,
-		&list);
+	take_slot(
+		w, level, w->now_ms >> (WHEEL_BITS * level) & SLOT_MASK, &list);
 	while ((t = LIST_FIRST(&list)) != NULL) {
 		LIST_REMOVE(t, link);
 		place(w, t, w->now_ms);

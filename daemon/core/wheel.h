@@ -43,8 +43,8 @@ wheel_running(const struct wheel_timer *t)
 /* Fires what is due, in any order within one millisecond; a fired timer is not
  * running any more and may be started again or freed by its fn. */
 void wheel_advance(struct wheel *, uint64_t now_ms);
-/* When to call wheel_advance() next: at or before the earliest timer; UINT64_MAX
- * when there is none. */
+/* When to call wheel_advance() next: at or before the earliest timer;
+ * UINT64_MAX when there is none. */
 uint64_t wheel_next_ms(struct wheel *);
 
 #endif

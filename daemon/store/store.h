@@ -24,10 +24,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STORE_ID_MAX	 64
+#define STORE_ID_MAX     64
 #define STORE_CLAIM_SIZE 16
-#define STORE_TAG_SIZE	 16
-#define STORE_VARIANTS	 4
+#define STORE_TAG_SIZE   16
+#define STORE_VARIANTS   4
 /* Pointers that each request keeps for the store, so that no call can fail for
  * want of memory before it has begun. */
 #define STORE_PRIVATE 12
@@ -36,8 +36,8 @@ struct bulk;
 
 enum store_status {
 	STORE_OK,
-	STORE_MISSING,	 /* not there for this reader */
-	STORE_ROTTEN,	 /* was there, is damaged, is dropped */
+	STORE_MISSING, /* not there for this reader */
+	STORE_ROTTEN,  /* was there, is damaged, is dropped */
 	STORE_NO_MEMORY,
 	STORE_DISK_FULL,
 	STORE_IO,
@@ -112,7 +112,7 @@ struct store_flush {
 
 struct store_stats {
 	uint64_t blocks;
-	uint64_t bytes;	    /* ciphertext */
+	uint64_t bytes;     /* ciphertext */
 	uint64_t max_bytes; /* 0: no limit */
 	uint64_t evicted;
 	uint64_t rotten;

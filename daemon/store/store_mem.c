@@ -30,7 +30,7 @@ struct owner_ref {
 };
 
 struct entry {
-	unsigned refs; /* the tables' and each running get's */
+	unsigned refs;           /* the tables' and each running get's */
 	struct segment *segment; /* NULL: taken out */
 	TAILQ_ENTRY(entry) lru;
 	uint32_t index;
@@ -186,8 +186,7 @@ evict(struct store_mem *m)
 {
 	struct entry *e;
 
-	while (m->stats.max_bytes != 0 &&
-		m->stats.bytes > m->stats.max_bytes &&
+	while (m->stats.max_bytes != 0 && m->stats.bytes > m->stats.max_bytes &&
 		(e = TAILQ_FIRST(&m->lru)) != NULL) {
 		entry_remove(m, e);
 		m->stats.evicted++;
@@ -352,9 +351,9 @@ defer(struct block_store *base, void *store_private, uint32_t uid,
 	m->env->ops->job(m->env->ctx, &q->job);
 }
 
-#define REQUEST_OF(job, type)                                                  \
-	((struct type *)container_of((void **)(void *)(job), struct type,      \
-		store_private))
+#define REQUEST_OF(job, type) \
+	((struct type *)container_of( \
+		(void **)(void *)(job), struct type, store_private))
 
 static struct store_mem *
 store_of(struct env_job *job)
@@ -439,8 +438,8 @@ put_done(struct env_job *job, bool ran)
 	struct store_put *p = REQUEST_OF(job, store_put);
 
 	for (size_t i = 0; i < p->n_refs; i++)
-		p->refs[i].status = put_one(store_of(job), &p->refs[i],
-			&p->blocks[i], &p->owner);
+		p->refs[i].status = put_one(
+			store_of(job), &p->refs[i], &p->blocks[i], &p->owner);
 	p->done(p);
 }
 

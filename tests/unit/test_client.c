@@ -8,6 +8,7 @@
 
 #include "common/macros.h"
 #include "tests/unit/api_harness.h"
+#include "tests/unit/failalloc.h"
 
 /* The limits of clients that come from now on. */
 static struct client_limits *
@@ -222,6 +223,44 @@ completions_do_not_count_against_the_limit(void **state)
 	end_close(&e);
 }
 
+/* Each allocation of a greeting and of a call fails once: the client is told,
+ * or loses his connection; nothing else happens. */
+static void
+memory_may_fail_anywhere(void **state)
+{
+	Pd__ContentOpen open = PD__CONTENT_OPEN__INIT;
+	unsigned long n = 0;
+	bool failed = true;
+
+	open.tag.data = (uint8_t *)"0123456789abcdef";
+	open.tag.len = 16;
+	while (failed) {
+		struct ipc_msg m;
+		struct end e;
+		int frames = 0;
+
+		end_open(&e, connect_as(ALICE));
+		put_hello(&e, 1, 1, IPC_FEATURE_AREA);
+		put(&e, IPC_CONTENT_OPEN, 1, &open);
+		failalloc_arm(++n);
+		turn();
+		failed = failalloc_disarm();
+		while (frames < 2) {
+			TURN_UNTIL(get_now(&e, &m) || e.closed);
+			if (e.closed)
+				break;
+			frames += m.header.type != IPC_STATUS;
+			if (m.header.type == IPC_REPLY && !failed)
+				assert_int_equal(m.u.reply->code, 0);
+			ipc_msg_done(&m);
+		}
+		assert_true(failed || frames == 2);
+		end_close(&e);
+		TURN_UNTIL(h.set.n_clients == 0);
+	}
+	assert_true(n > 5);
+}
+
 int
 main(void)
 {
@@ -234,6 +273,7 @@ main(void)
 		T(nothing_is_left_of_a_client_that_went),
 		T(a_change_of_status_is_told),
 		T(completions_do_not_count_against_the_limit),
+		T(memory_may_fail_anywhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,8 +32,8 @@ read_block(struct script *x, uint64_t h, uint64_t offset, uint32_t len,
 {
 	uint64_t op = script_op(x);
 
-	assert_int_equal(session_block_read(x->session, op, h, offset, len,
-				 timeout),
+	assert_int_equal(
+		session_block_read(x->session, op, h, offset, len, timeout),
 		CORE_OK);
 	script_settle(x);
 	return script_op_of(x, op);
@@ -44,8 +44,8 @@ read_stream(struct script *x, uint64_t h, uint32_t len, uint32_t timeout)
 {
 	uint64_t op = script_op(x);
 
-	assert_int_equal(session_stream_read(x->session, op, h, len, timeout),
-		CORE_OK);
+	assert_int_equal(
+		session_stream_read(x->session, op, h, len, timeout), CORE_OK);
 	script_settle(x);
 	return script_op_of(x, op);
 }
@@ -59,8 +59,8 @@ add_data(struct script *x, uint64_t h, uint64_t offset, const uint8_t *bytes,
 	uint32_t done = MIN_OF(len, 1024u * 1024);
 
 	s = script_slice(x, bytes, done);
-	assert_int_equal(session_data_add(x->session, op, h, offset, len, &s),
-		CORE_OK);
+	assert_int_equal(
+		session_data_add(x->session, op, h, offset, len, &s), CORE_OK);
 	script_settle(x);
 	while (script_op_of(x, op)->completions == 0) {
 		uint32_t n = MIN_OF(len - done, 1024u * 1024);
@@ -90,8 +90,8 @@ read_everything(struct script *x, uint64_t h)
 		script_return(x);
 	}
 	assert_int_equal(at, LEN);
-	assert_int_equal(read_stream(x, h, 10, 0)->result.status,
-		CORE_E_NO_MORE);
+	assert_int_equal(
+		read_stream(x, h, 10, 0)->result.status, CORE_E_NO_MORE);
 }
 
 static void
@@ -152,8 +152,8 @@ test_odd_pieces(void **state)
 		script_init(&x, MODE_LOCAL);
 		h = script_open(&x, ci[v], ci_len[v]);
 		for (unsigned i = 0; at < LEN; i++) {
-			uint32_t n = MIN_OF(steps[i % ARRAY_LEN(steps)],
-				LEN - at);
+			uint32_t n =
+				MIN_OF(steps[i % ARRAY_LEN(steps)], LEN - at);
 
 			assert_int_equal(add_data(&x, h, at, data + at, n)
 						 ->result.status,
@@ -180,8 +180,8 @@ test_wrong_data(void **state)
 		assert_int_equal(add_data(&x, h, 0, bad, LEN)->result.status,
 			CORE_E_BAD_DATA);
 		/* The good part is kept. */
-		assert_int_equal(read_block(&x, h, 0, 1000, 0)->result.status,
-			CORE_OK);
+		assert_int_equal(
+			read_block(&x, h, 0, 1000, 0)->result.status, CORE_OK);
 		assert_int_equal(read_block(&x, h, 1024 * 1024 + 5, 10, 0)
 					 ->result.status,
 			CORE_E_MISSING_DATA);
@@ -201,12 +201,12 @@ test_bounds(void **state)
 
 	script_init(&x, MODE_LOCAL);
 	h = script_open(&x, ci[1], ci_len[1]);
-	assert_int_equal(read_block(&x, h, LEN, 1, 0)->result.status,
-		CORE_E_NO_MORE);
+	assert_int_equal(
+		read_block(&x, h, LEN, 1, 0)->result.status, CORE_E_NO_MORE);
 	assert_int_equal(add_data(&x, h, LEN, data, 10)->result.status,
 		CORE_E_OUT_OF_BOUNDS);
-	assert_int_equal(add_data(&x, h, LEN - 10, data + LEN - 10, 10)
-				 ->result.status,
+	assert_int_equal(
+		add_data(&x, h, LEN - 10, data + LEN - 10, 10)->result.status,
 		CORE_OK);
 	script_done(&x);
 }
@@ -233,8 +233,8 @@ check_range(int version)
 	assert_int_equal(op->result.offset, from);
 	assert_int_equal(op->result.bytes, n);
 	/* More than the range is accepted, and makes its edges verifiable. */
-	assert_int_equal(add_data(&x, h, 0, data, 600000)->result.status,
-		CORE_OK);
+	assert_int_equal(
+		add_data(&x, h, 0, data, 600000)->result.status, CORE_OK);
 	op = read_block(&x, h, from, 0, 0);
 	assert_int_equal(op->result.bytes, n);
 	op = read_block(&x, h, from, 300000, 0);
@@ -260,13 +260,12 @@ check_peer(int version)
 	uint64_t h, id;
 
 	script_init(&x, MODE_DISTRIBUTED);
-	assert_int_equal(pccrc_parse(ci[version], ci_len[version], x.bulk,
-				 &info),
-		0);
+	assert_int_equal(
+		pccrc_parse(ci[version], ci_len[version], x.bulk, &info), 0);
 	h = script_open(&x, ci[version], ci_len[version]);
 	id = script_op(&x);
-	assert_int_equal(session_block_read(x.session, id, h, 5, 100, 5000),
-		CORE_OK);
+	assert_int_equal(
+		session_block_read(x.session, id, h, 5, 100, 5000), CORE_OK);
 	script_settle(&x);
 	op = script_op_of(&x, id);
 	assert_int_equal(op->completions, 0);
@@ -305,8 +304,8 @@ test_peer(void **state)
 static void
 test_peer_answers(void **state)
 {
-	static const enum env_peer_status answers[] = {ENV_PEER_EMPTY,
-		ENV_PEER_REFUSED, ENV_PEER_BAD};
+	static const enum env_peer_status answers[] = {
+		ENV_PEER_EMPTY, ENV_PEER_REFUSED, ENV_PEER_BAD};
 
 	for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
 		struct script_op *op;
@@ -316,8 +315,8 @@ test_peer_answers(void **state)
 		script_init(&x, MODE_DISTRIBUTED);
 		h = script_open(&x, ci[1], ci_len[1]);
 		id = script_op(&x);
-		assert_int_equal(session_block_read(x.session, id, h, 70000,
-					 100, 5000),
+		assert_int_equal(
+			session_block_read(x.session, id, h, 70000, 100, 5000),
 			CORE_OK);
 		script_settle(&x);
 		assert_int_equal(x.n_requests, 1);
@@ -345,13 +344,13 @@ test_peer_lies(void **state)
 	assert_int_equal(pccrc_parse(ci[1], ci_len[1], x.bulk, &info), 0);
 	h = script_open(&x, ci[1], ci_len[1]);
 	id = script_op(&x);
-	assert_int_equal(session_block_read(x.session, id, h, 0, 100, 5000),
-		CORE_OK);
+	assert_int_equal(
+		session_block_read(x.session, id, h, 0, 100, 5000), CORE_OK);
 	script_settle(&x);
 	script_answer_good(&x, 0, lie, LEN, info);
 	script_settle(&x);
-	assert_int_equal(script_op_of(&x, id)->result.status,
-		CORE_E_MISSING_DATA);
+	assert_int_equal(
+		script_op_of(&x, id)->result.status, CORE_E_MISSING_DATA);
 	assert_int_equal(service_counters(x.service)->peer_bad, 1);
 	pccrc_info_unref(info);
 	script_done(&x);
@@ -370,8 +369,8 @@ test_one_fetch_many_readers(void **state)
 	h = script_open(&x, ci[1], ci_len[1]);
 	for (unsigned i = 0; i < ARRAY_LEN(ids); i++) {
 		ids[i] = script_op(&x);
-		assert_int_equal(session_block_read(x.session, ids[i], h, i,
-					 100, 5000),
+		assert_int_equal(
+			session_block_read(x.session, ids[i], h, i, 100, 5000),
 			CORE_OK);
 	}
 	script_settle(&x);
@@ -385,8 +384,8 @@ test_one_fetch_many_readers(void **state)
 		struct script_op *op = script_op_of(&x, ids[i]);
 
 		assert_int_equal(op->completions, 1);
-		assert_int_equal(op->result.status,
-			i == 3 ? CORE_E_ABORTED : CORE_OK);
+		assert_int_equal(
+			op->result.status, i == 3 ? CORE_E_ABORTED : CORE_OK);
 	}
 	pccrc_info_unref(info);
 	script_done(&x);
@@ -451,8 +450,8 @@ test_forged_list(void **state)
 	assert_memory_equal(op->data, lie, 100);
 	assert_int_equal(read_block(&x, good, 0, 100, 0)->result.status,
 		CORE_E_MISSING_DATA);
-	assert_int_equal(add_data(&x, good, 0, data, n)->result.status,
-		CORE_OK);
+	assert_int_equal(
+		add_data(&x, good, 0, data, n)->result.status, CORE_OK);
 	op = read_block(&x, good, 0, 100, 0);
 	assert_memory_equal(op->data, data, 100);
 	op = read_block(&x, bad, 0, 100, 0);
@@ -511,13 +510,13 @@ test_malformed(void **state)
 		if (rows[i].at != 0)
 			bad[rows[i].at] = rows[i].value;
 		script_init(&x, MODE_LOCAL);
-		assert_int_equal(session_content_open(x.session, tag, &h),
-			CORE_OK);
+		assert_int_equal(
+			session_content_open(x.session, tag, &h), CORE_OK);
 		s = script_slice(&x, bad, len);
 		add = script_op(&x);
 		end = script_op(&x);
-		assert_int_equal(session_ci_add(x.session, add, h,
-					 (uint32_t)len, &s),
+		assert_int_equal(
+			session_ci_add(x.session, add, h, (uint32_t)len, &s),
 			CORE_OK);
 		script_settle(&x);
 		if (script_op_of(&x, add)->result.status == CORE_OK) {
@@ -531,8 +530,8 @@ test_malformed(void **state)
 				rows[i].want);
 		}
 		/* The same answer to all, and closing helps. */
-		assert_int_equal(session_block_read(x.session, script_op(&x),
-					 h, 0, 1, 0),
+		assert_int_equal(session_block_read(
+					 x.session, script_op(&x), h, 0, 1, 0),
 			rows[i].want);
 		assert_int_equal(session_content_close(x.session, h), CORE_OK);
 		script_done(&x);
@@ -558,8 +557,8 @@ test_cancelled_information(void **state)
 	assert_int_equal(session_client_cancel(x.session, h, half), CORE_OK);
 	add = script_op(&x);
 	s = script_slice(&x, ci[1], ci_len[1]);
-	assert_int_equal(session_ci_add(x.session, add, h,
-				 (uint32_t)ci_len[1], &s),
+	assert_int_equal(
+		session_ci_add(x.session, add, h, (uint32_t)ci_len[1], &s),
 		CORE_OK);
 	end = script_op(&x);
 	assert_int_equal(session_ci_complete(x.session, end, h), CORE_OK);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The end of an instance, and fork. */
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -152,6 +153,10 @@ test_fork(void **state)
 	int status;
 	pid_t pid;
 
+#ifdef __SANITIZE_THREAD__
+	puts("skip: the thread sanitizer allows no threads after fork");
+	skip();
+#endif
 	assert_int_equal(PeerDistClientStreamRead(x->instance, x->content, 16,
 				 x->buffer, 1, &ov),
 		ERROR_IO_PENDING);

@@ -86,8 +86,8 @@ start(struct op_scope *scope, uint64_t id)
 {
 	struct op *op;
 
-	assert_int_equal(op_start(&op, &owner, scope, id, OP_BLOCK_READ, 0),
-		CORE_OK);
+	assert_int_equal(
+		op_start(&op, &owner, scope, id, OP_BLOCK_READ, 0), CORE_OK);
 	return op;
 }
 
@@ -97,17 +97,17 @@ test_numbers(void **state)
 	struct op *op, *other;
 
 	op = start(&scope_a, id_of(7, 1));
-	assert_int_equal(op_start(&other, &owner, &scope_a, id_of(7, 1),
-				 OP_FLUSH, 0),
+	assert_int_equal(
+		op_start(&other, &owner, &scope_a, id_of(7, 1), OP_FLUSH, 0),
 		CORE_E_PROTOCOL);
-	assert_int_equal(op_start(&other, &owner, &scope_a, id_of(7, 2),
-				 OP_FLUSH, 0),
+	assert_int_equal(
+		op_start(&other, &owner, &scope_a, id_of(7, 2), OP_FLUSH, 0),
 		CORE_E_PROTOCOL);
-	assert_int_equal(op_start(&other, &owner, &scope_a, id_of(1000, 1),
-				 OP_FLUSH, 0),
+	assert_int_equal(
+		op_start(&other, &owner, &scope_a, id_of(1000, 1), OP_FLUSH, 0),
 		CORE_E_PROTOCOL);
-	assert_int_equal(op_start(&other, &owner, &scope_a, id_of(8, 0),
-				 OP_FLUSH, 0),
+	assert_int_equal(
+		op_start(&other, &owner, &scope_a, id_of(8, 0), OP_FLUSH, 0),
 		CORE_E_PROTOCOL);
 	assert_ptr_equal(op_find(&owner, id_of(7, 1)), op);
 	assert_null(op_find(&owner, id_of(7, 2)));
@@ -126,8 +126,8 @@ test_not_accepted(void **state)
 	struct op *op;
 
 	deny = true;
-	assert_int_equal(op_start(&op, &owner, &scope_a, id_of(40, 1),
-				 OP_FLUSH, 0),
+	assert_int_equal(
+		op_start(&op, &owner, &scope_a, id_of(40, 1), OP_FLUSH, 0),
 		CORE_E_NO_MEMORY);
 	assert_int_equal(owner.n_ops, 0);
 	assert_true(TAILQ_EMPTY(&scope_a.ops));
@@ -209,15 +209,15 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_numbers, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_not_accepted, setup,
-			teardown),
-		cmocka_unit_test_setup_teardown(test_cancel_in_scope_only,
-			setup, teardown),
-		cmocka_unit_test_setup_teardown(test_scope_in_start_order,
-			setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_not_accepted, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_cancel_in_scope_only, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_scope_in_start_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_source, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_abandon_tells_nobody,
-			setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_abandon_tells_nobody, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,19 +16,19 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define DEPTH	   3
-#define LONG	   7
+#define DEPTH      3
+#define LONG       7
 #define N_RANDOM   1500
 #define SOAK_TIMES 40
-#define LEN	   200000u
+#define LEN        200000u
 
 enum event {
-	EV_JOB_FIRST,	/* source done or failed, step by step */
-	EV_JOB_LAST,	/* ... out of order */
-	EV_PEER_GOOD,	/* source done */
-	EV_PEER_EMPTY,	/* source failed */
+	EV_JOB_FIRST,  /* source done or failed, step by step */
+	EV_JOB_LAST,   /* ... out of order */
+	EV_PEER_GOOD,  /* source done */
+	EV_PEER_EMPTY, /* source failed */
 	EV_PEER_LOST,
-	EV_FEED,	/* the next slice comes */
+	EV_FEED, /* the next slice comes */
 	EV_TIMEOUT,
 	EV_CANCEL_ONE,
 	EV_CANCEL_ALL,
@@ -37,8 +37,8 @@ enum event {
 	EV_POLICY_OFF,
 	EV_POLICY_ON,
 	EV_CLIENT_LOST, /* owner lost */
-	EV_SHUTDOWN,	/* PeerDistShutdown */
-	EV_FLUSH,	/* the data goes */
+	EV_SHUTDOWN,    /* PeerDistShutdown */
+	EV_FLUSH,       /* the data goes */
 	_EV_MAX,
 };
 
@@ -89,8 +89,8 @@ submit_publish_file(struct round *r)
 static void
 open_stream(struct round *r)
 {
-	assert_int_equal(session_publish_open(r->x.session, &label, 0, 2,
-				 &r->handle),
+	assert_int_equal(
+		session_publish_open(r->x.session, &label, 0, 2, &r->handle),
 		CORE_OK);
 }
 
@@ -103,8 +103,8 @@ submit_stream_complete(struct round *r)
 	assert_int_equal(session_stream_add(r->x.session, script_op(&r->x),
 				 r->handle, 50000, &s),
 		CORE_OK);
-	assert_int_equal(session_stream_complete(r->x.session, r->op,
-				 r->handle),
+	assert_int_equal(
+		session_stream_complete(r->x.session, r->op, r->handle),
 		CORE_OK);
 }
 
@@ -121,8 +121,8 @@ submit_read(struct round *r)
 	assert_int_equal(session_stream_read(r->x.session, script_op(&r->x),
 				 r->handle, 65536, 2000),
 		CORE_OK);
-	assert_int_equal(session_stream_read(r->x.session, r->op, r->handle,
-				 100, 5000),
+	assert_int_equal(
+		session_stream_read(r->x.session, r->op, r->handle, 100, 5000),
 		CORE_OK);
 }
 
@@ -180,8 +180,8 @@ submit_ci(struct round *r)
 	assert_int_equal(session_ci_add(r->x.session, first, r->handle,
 				 (uint32_t)ci_len, &s),
 		CORE_OK);
-	assert_int_equal(session_ci_complete(r->x.session, r->op, r->handle),
-		CORE_OK);
+	assert_int_equal(
+		session_ci_complete(r->x.session, r->op, r->handle), CORE_OK);
 }
 
 #define KIND_CACHED _OP_KIND_MAX /* a read whose data is there */
@@ -208,14 +208,14 @@ submit(struct round *r, int kind)
 		break;
 	case OP_CI_ADD:
 	case OP_CI_COMPLETE:
-		assert_int_equal(session_content_open(r->x.session, tag,
-					 &r->handle),
+		assert_int_equal(
+			session_content_open(r->x.session, tag, &r->handle),
 			CORE_OK);
 		submit_ci(r);
 		break;
 	case OP_FLUSH:
-		assert_int_equal(session_flush(r->x.session, r->op, tag),
-			CORE_OK);
+		assert_int_equal(
+			session_flush(r->x.session, r->op, tag), CORE_OK);
 		break;
 	case OP_STREAM_ADD:
 		r->client = false;
@@ -267,8 +267,7 @@ cancel_one(struct round *r)
 
 	if (got == CORE_OK) {
 		assert_true(was);
-		assert_int_equal(
-			script_op_of(&r->x, r->op)->result.status,
+		assert_int_equal(script_op_of(&r->x, r->op)->result.status,
 			CORE_E_ABORTED);
 	} else if (got == CORE_E_OPERATION_NOT_FOUND) {
 		/* Told before the answer to the cancel. */
@@ -450,10 +449,10 @@ check_kind(int kind)
 	print_message("%zu orderings\n", n + n_random);
 }
 
-#define KIND_TEST(name, kind)                                                  \
-	static void name(void **state)                                         \
-	{                                                                      \
-		check_kind(kind);                                              \
+#define KIND_TEST(name, kind) \
+	static void name(void **state) \
+	{ \
+		check_kind(kind); \
 	}
 KIND_TEST(test_stream_add, OP_STREAM_ADD)
 KIND_TEST(test_stream_complete, OP_STREAM_COMPLETE)

@@ -40,8 +40,8 @@ add(struct script *x, uint64_t h, const uint8_t *bytes, uint32_t len)
 	uint32_t done = MIN_OF(len, 1024u * 1024);
 	struct session_slice s = script_slice(x, bytes, done);
 
-	assert_int_equal(session_stream_add(x->session, op, h, len, &s),
-		CORE_OK);
+	assert_int_equal(
+		session_stream_add(x->session, op, h, len, &s), CORE_OK);
 	script_settle(x);
 	while (script_op_of(x, op)->completions == 0) {
 		uint32_t n = MIN_OF(len - done, 1024u * 1024);
@@ -69,8 +69,8 @@ publish(struct script *x)
 {
 	uint64_t h;
 
-	assert_int_equal(session_publish_open(x->session, &label, LEN, 2, &h),
-		CORE_OK);
+	assert_int_equal(
+		session_publish_open(x->session, &label, LEN, 2, &h), CORE_OK);
 	assert_int_equal(status_of(x, add(x, h, data, LEN)), CORE_OK);
 	assert_int_equal(complete(x, h), CORE_OK);
 	return h;
@@ -87,8 +87,8 @@ retrieve(struct script *x, uint64_t info, uint32_t step, size_t *ret_len)
 		uint64_t op = script_op(x);
 		struct op_result *r = &script_op_of(x, op)->result;
 
-		assert_int_equal(session_retrieve(x->session, op, info, step),
-			CORE_OK);
+		assert_int_equal(
+			session_retrieve(x->session, op, info, step), CORE_OK);
 		script_settle(x);
 		if (status_of(x, op) == CORE_E_NO_MORE)
 			break;
@@ -151,14 +151,13 @@ test_ranges(void **state)
 	script_init(&x, MODE_LOCAL);
 	publish(&x);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		assert_int_equal(
-			session_info_open(x.session, &label,
-				&(struct session_range){rows[i].offset,
-					rows[i].length},
-				1, 2, &info),
+		assert_int_equal(session_info_open(x.session, &label,
+					 &(struct session_range){rows[i].offset,
+						 rows[i].length},
+					 1, 2, &info),
 			rows[i].want);
-	assert_int_equal(session_info_open(x.session, &other, &whole, 1, 2,
-				 &info),
+	assert_int_equal(
+		session_info_open(x.session, &other, &whole, 1, 2, &info),
 		CORE_E_NOT_FOUND);
 	script_done(&x);
 }
@@ -171,19 +170,19 @@ test_lengths(void **state)
 
 	script_init(&x, MODE_LOCAL);
 	/* Empty, too short, too long. */
-	assert_int_equal(session_publish_open(x.session, &label, 0, 2, &h),
-		CORE_OK);
+	assert_int_equal(
+		session_publish_open(x.session, &label, 0, 2, &h), CORE_OK);
 	assert_int_equal(complete(&x, h), CORE_E_BAD_DATA);
 	assert_int_equal(session_stream_complete(x.session, script_op(&x), h),
 		CORE_E_BAD_DATA);
 	assert_int_equal(session_stream_close(x.session, h), CORE_OK);
-	assert_int_equal(session_publish_open(x.session, &label, 100, 2, &h),
-		CORE_OK);
+	assert_int_equal(
+		session_publish_open(x.session, &label, 100, 2, &h), CORE_OK);
 	assert_int_equal(status_of(&x, add(&x, h, data, 99)), CORE_OK);
 	assert_int_equal(complete(&x, h), CORE_E_BAD_DATA);
 	assert_int_equal(session_stream_close(x.session, h), CORE_OK);
-	assert_int_equal(session_publish_open(x.session, &label, 100, 2, &h),
-		CORE_OK);
+	assert_int_equal(
+		session_publish_open(x.session, &label, 100, 2, &h), CORE_OK);
 	op = add(&x, h, data, 101);
 	assert_int_equal(status_of(&x, op), CORE_E_OUT_OF_BOUNDS);
 	assert_int_equal(session_stream_complete(x.session, script_op(&x), h),
@@ -198,20 +197,20 @@ test_label_taken(void **state)
 	uint64_t h, again;
 
 	script_init(&x, MODE_LOCAL);
-	assert_int_equal(session_publish_open(x.session, &label, 0, 1, &h),
-		CORE_OK);
+	assert_int_equal(
+		session_publish_open(x.session, &label, 0, 1, &h), CORE_OK);
 	assert_int_equal(session_publish_open(x.session, &label, 0, 1, &again),
 		CORE_E_ALREADY_EXISTS);
-	assert_int_equal(session_info_open(x.session, &label, &whole, 1, 2,
-				 &again),
+	assert_int_equal(
+		session_info_open(x.session, &label, &whole, 1, 2, &again),
 		CORE_E_NOT_FOUND);
 	assert_int_equal(session_stream_close(x.session, h), CORE_OK);
 	publish(&x);
 	assert_int_equal(session_publish_open(x.session, &label, 0, 1, &again),
 		CORE_E_ALREADY_EXISTS);
 	assert_int_equal(session_unpublish(x.session, &label), CORE_OK);
-	assert_int_equal(session_unpublish(x.session, &label),
-		CORE_E_NOT_FOUND);
+	assert_int_equal(
+		session_unpublish(x.session, &label), CORE_E_NOT_FOUND);
 	script_done(&x);
 }
 
@@ -224,15 +223,15 @@ test_version_one_only(void **state)
 	script_init(&x, MODE_LOCAL);
 	assert_int_equal(session_publish_open(x.session, &label, 0, 3, &h),
 		CORE_E_BAD_PARAMETER);
-	assert_int_equal(session_publish_open(x.session, &label, 0, 1, &h),
-		CORE_OK);
+	assert_int_equal(
+		session_publish_open(x.session, &label, 0, 1, &h), CORE_OK);
 	add(&x, h, data, 1000);
 	assert_int_equal(complete(&x, h), CORE_OK);
-	assert_int_equal(session_info_open(x.session, &label, &whole, 2, 2,
-				 &info),
+	assert_int_equal(
+		session_info_open(x.session, &label, &whole, 2, 2, &info),
 		CORE_E_CI_VERSION);
-	assert_int_equal(session_info_open(x.session, &label, &whole, 1, 2,
-				 &info),
+	assert_int_equal(
+		session_info_open(x.session, &label, &whole, 1, 2, &info),
 		CORE_OK);
 	script_done(&x);
 }
@@ -246,25 +245,23 @@ test_cancelled_completion(void **state)
 	uint64_t h, op;
 
 	script_init(&x, MODE_LOCAL);
-	assert_int_equal(session_publish_open(x.session, &label, LEN, 2, &h),
-		CORE_OK);
+	assert_int_equal(
+		session_publish_open(x.session, &label, LEN, 2, &h), CORE_OK);
 	add(&x, h, data, LEN - 5);
 	x.settings.preferred_content_version = 2;
 	assert_int_equal(session_stream_close(x.session, h), CORE_OK);
-	assert_int_equal(session_publish_open(x.session, &label, 0, 2, &h),
-		CORE_OK);
+	assert_int_equal(
+		session_publish_open(x.session, &label, 0, 2, &h), CORE_OK);
 	add(&x, h, data, LEN - 5);
 	op = script_op(&x);
 	assert_int_equal(session_stream_complete(x.session, op, h), CORE_OK);
 	assert_int_equal(x.n_jobs, 1);
 	assert_int_equal(session_stream_complete(x.session, script_op(&x), h),
 		CORE_E_ALREADY_COMPLETED);
-	assert_int_equal(session_server_cancel(x.session, &label, op),
-		CORE_OK);
+	assert_int_equal(session_server_cancel(x.session, &label, op), CORE_OK);
 	assert_int_equal(status_of(&x, op), CORE_E_ABORTED);
 	script_settle(&x);
-	assert_int_equal(status_of(&x, add(&x, h, data + LEN - 5, 5)),
-		CORE_OK);
+	assert_int_equal(status_of(&x, add(&x, h, data + LEN - 5, 5)), CORE_OK);
 	assert_int_equal(complete(&x, h), CORE_OK);
 	script_done(&x);
 }
@@ -278,14 +275,13 @@ test_cancelled_add(void **state)
 	uint64_t h, op;
 
 	script_init(&x, MODE_LOCAL);
-	assert_int_equal(session_publish_open(x.session, &label, 0, 2, &h),
-		CORE_OK);
+	assert_int_equal(
+		session_publish_open(x.session, &label, 0, 2, &h), CORE_OK);
 	op = script_op(&x);
 	s = script_slice(&x, data, 100000);
-	assert_int_equal(session_stream_add(x.session, op, h, 200000, &s),
-		CORE_OK);
-	assert_int_equal(session_server_cancel(x.session, &label, op),
-		CORE_OK);
+	assert_int_equal(
+		session_stream_add(x.session, op, h, 200000, &s), CORE_OK);
+	assert_int_equal(session_server_cancel(x.session, &label, op), CORE_OK);
 	/* The job still has the slice. */
 	assert_int_equal(x.n_released, 0);
 	script_settle(&x);
@@ -307,8 +303,8 @@ test_unpublished_by_another_session(void **state)
 	uint64_t h, op;
 
 	script_init(&x, MODE_LOCAL);
-	assert_int_equal(session_publish_open(x.session, &label, 0, 2, &h),
-		CORE_OK);
+	assert_int_equal(
+		session_publish_open(x.session, &label, 0, 2, &h), CORE_OK);
 	add(&x, h, data, 1000);
 	op = script_op(&x);
 	assert_int_equal(session_stream_complete(x.session, op, h), CORE_OK);
@@ -352,8 +348,8 @@ test_file(void **state)
 		assert_int_equal(x.n_jobs, v == 1 ? 3 : 1);
 		script_settle(&x);
 		assert_int_equal(status_of(&x, op), CORE_OK);
-		assert_int_equal(session_info_open(x.session, &label, &whole,
-					 v, v, &info),
+		assert_int_equal(session_info_open(x.session, &label, &whole, v,
+					 v, &info),
 			CORE_OK);
 		got = retrieve(&x, info, 4096, &len);
 		assert_int_equal(len, want_len);
@@ -376,9 +372,9 @@ test_file_refused(void **state)
 				 pipes[0], &whole, 2),
 		CORE_E_BAD_PARAMETER);
 	close(pipes[1]);
-	assert_int_equal(session_publish_file(x.session, script_op(&x), &label,
-				 content_file(),
-				 &(struct session_range){LEN + 1, 0}, 2),
+	assert_int_equal(
+		session_publish_file(x.session, script_op(&x), &label,
+			content_file(), &(struct session_range){LEN + 1, 0}, 2),
 		CORE_E_OUT_OF_BOUNDS);
 	assert_int_equal(session_publish_file(x.session, script_op(&x), &label,
 				 memfd_create("empty", MFD_CLOEXEC), &whole, 2),
@@ -397,8 +393,8 @@ test_file_changes(void **state)
 	fd = content_file();
 	mine = dup(fd);
 	op = script_op(&x);
-	assert_int_equal(session_publish_file(x.session, op, &label, fd,
-				 &whole, 2),
+	assert_int_equal(
+		session_publish_file(x.session, op, &label, fd, &whole, 2),
 		CORE_OK);
 	assert_int_equal(ftruncate(mine, LEN - 1), 0);
 	script_settle(&x);

@@ -47,34 +47,34 @@ test_policy_switch(void **state)
 	script_init(&x, MODE_DISTRIBUTED);
 	h = script_open(&x, ci, ci_len);
 	op = script_op(&x);
-	assert_int_equal(session_block_read(x.session, op, h, 0, 10, 5000),
-		CORE_OK);
+	assert_int_equal(
+		session_block_read(x.session, op, h, 0, 10, 5000), CORE_OK);
 	x.settings.policy.enabled = false;
 	configure(&x);
-	assert_int_equal(script_op_of(&x, op)->result.status,
-		CORE_E_INVALIDATED);
+	assert_int_equal(
+		script_op_of(&x, op)->result.status, CORE_E_INVALIDATED);
 	assert_int_equal(x.last_status, SERVICE_DISABLED);
-	assert_int_equal(session_block_read(x.session, script_op(&x), h, 0, 1,
-				 0),
+	assert_int_equal(
+		session_block_read(x.session, script_op(&x), h, 0, 1, 0),
 		CORE_E_DISABLED);
-	assert_int_equal(session_client_cancel(x.session, h, op),
-		CORE_E_DISABLED);
-	assert_int_equal(session_content_open(x.session, tag, &again),
-		CORE_E_DISABLED);
-	assert_int_equal(session_client_cancel(x.session, h + 1, op),
-		CORE_E_BAD_HANDLE);
+	assert_int_equal(
+		session_client_cancel(x.session, h, op), CORE_E_DISABLED);
+	assert_int_equal(
+		session_content_open(x.session, tag, &again), CORE_E_DISABLED);
+	assert_int_equal(
+		session_client_cancel(x.session, h + 1, op), CORE_E_BAD_HANDLE);
 	x.settings.policy.enabled = true;
 	configure(&x);
 	assert_int_equal(x.last_status, SERVICE_AVAILABLE);
 	assert_int_equal(x.n_status, 2);
-	assert_int_equal(session_block_read(x.session, script_op(&x), h, 0, 1,
-				 0),
+	assert_int_equal(
+		session_block_read(x.session, script_op(&x), h, 0, 1, 0),
 		CORE_E_INVALIDATED);
-	assert_int_equal(session_client_cancel(x.session, h, op),
-		CORE_E_INVALIDATED);
+	assert_int_equal(
+		session_client_cancel(x.session, h, op), CORE_E_INVALIDATED);
 	assert_int_equal(session_content_close(x.session, h), CORE_OK);
-	assert_int_equal(session_content_close(x.session, h),
-		CORE_E_BAD_HANDLE);
+	assert_int_equal(
+		session_content_close(x.session, h), CORE_E_BAD_HANDLE);
 	script_done(&x);
 }
 
@@ -86,13 +86,13 @@ test_unavailable(void **state)
 
 	script_init(&x, MODE_LOCAL);
 	service_ready(x.service, false);
-	assert_int_equal(session_content_open(x.session, tag, &h),
-		CORE_E_UNAVAILABLE);
+	assert_int_equal(
+		session_content_open(x.session, tag, &h), CORE_E_UNAVAILABLE);
 	/* Both: policy wins. */
 	x.settings.policy.enabled = false;
 	configure(&x);
-	assert_int_equal(session_content_open(x.session, tag, &h),
-		CORE_E_DISABLED);
+	assert_int_equal(
+		session_content_open(x.session, tag, &h), CORE_E_DISABLED);
 	script_done(&x);
 }
 
@@ -104,16 +104,16 @@ test_publications_end_with_the_epoch(void **state)
 	uint64_t h, info;
 
 	script_init(&x, MODE_LOCAL);
-	assert_int_equal(session_publish_open(x.session, &label, 0, 2, &h),
+	assert_int_equal(
+		session_publish_open(x.session, &label, 0, 2, &h), CORE_OK);
+	assert_int_equal(
+		session_stream_add(x.session, script_op(&x), h, 100, &s),
 		CORE_OK);
-	assert_int_equal(session_stream_add(x.session, script_op(&x), h, 100,
-				 &s),
-		CORE_OK);
-	assert_int_equal(session_stream_complete(x.session, script_op(&x), h),
-		CORE_OK);
+	assert_int_equal(
+		session_stream_complete(x.session, script_op(&x), h), CORE_OK);
 	script_settle(&x);
-	assert_int_equal(session_info_open(x.session, &label, &whole, 1, 2,
-				 &info),
+	assert_int_equal(
+		session_info_open(x.session, &label, &whole, 1, 2, &info),
 		CORE_OK);
 	x.settings.policy.enabled = false;
 	configure(&x);
@@ -121,8 +121,8 @@ test_publications_end_with_the_epoch(void **state)
 	configure(&x);
 	assert_int_equal(session_retrieve(x.session, script_op(&x), info, 10),
 		CORE_E_INVALIDATED);
-	assert_int_equal(session_info_open(x.session, &label, &whole, 1, 2,
-				 &info),
+	assert_int_equal(
+		session_info_open(x.session, &label, &whole, 1, 2, &info),
 		CORE_E_NOT_FOUND);
 	assert_int_equal(session_stream_close(x.session, h), CORE_OK);
 	script_done(&x);
@@ -136,8 +136,8 @@ session_of(struct script *x, uint32_t uid, uint32_t gid)
 	struct session *s;
 
 	*gids = gid;
-	assert_int_equal(session_new(&s, x->service, &who, NULL,
-				 &script_session_ops, x),
+	assert_int_equal(
+		session_new(&s, x->service, &who, NULL, &script_session_ops, x),
 		CORE_OK);
 	return s;
 }
@@ -163,22 +163,22 @@ test_roles(void **state)
 	assert_int_equal(session_roles(client), ROLE_CLIENT);
 	assert_int_equal(session_roles(publisher), ROLE_PUBLISHER);
 	assert_int_equal(session_roles(both), ROLE_ADMIN);
-	assert_int_equal(session_content_info(both, h, &(bool){0}),
-		CORE_E_DISABLED);
+	assert_int_equal(
+		session_content_info(both, h, &(bool){0}), CORE_E_DISABLED);
 	assert_int_equal(session_publish_open(client, &label, 0, 2, &h),
 		CORE_E_DISABLED);
-	assert_int_equal(session_content_open(publisher, tag, &h),
-		CORE_E_DISABLED);
-	assert_int_equal(session_publish_open(publisher, &label, 0, 2, &h),
-		CORE_OK);
+	assert_int_equal(
+		session_content_open(publisher, tag, &h), CORE_E_DISABLED);
+	assert_int_equal(
+		session_publish_open(publisher, &label, 0, 2, &h), CORE_OK);
 	assert_int_equal(session_content_open(client, tag, &h), CORE_OK);
 	/* A role that is taken away ends what is pending under it. */
 	op = script_op(&x);
 	assert_int_equal(session_flush(client, op, tag), CORE_OK);
 	clients = 101;
 	configure(&x);
-	assert_int_equal(script_op_of(&x, op)->result.status,
-		CORE_E_INVALIDATED);
+	assert_int_equal(
+		script_op_of(&x, op)->result.status, CORE_E_INVALIDATED);
 	session_free(client, false);
 	session_free(publisher, false);
 	session_free(both, false);
@@ -195,23 +195,23 @@ test_two_users(void **state)
 
 	script_init(&x, MODE_DISTRIBUTED);
 	other = session_of(&x, 2000, 2000);
-	assert_int_equal(session_publish_open(x.session, &label, 0, 2, &mine),
-		CORE_OK);
+	assert_int_equal(
+		session_publish_open(x.session, &label, 0, 2, &mine), CORE_OK);
 	assert_int_equal(session_unpublish(other, &label), CORE_E_NOT_FOUND);
-	assert_int_equal(session_publish_open(other, &label, 0, 2, &theirs),
-		CORE_OK);
+	assert_int_equal(
+		session_publish_open(other, &label, 0, 2, &theirs), CORE_OK);
 	mine = script_open(&x, ci, ci_len);
 	op = script_op(&x);
-	assert_int_equal(session_block_read(x.session, op, mine, 0, 1, 5000),
-		CORE_OK);
+	assert_int_equal(
+		session_block_read(x.session, op, mine, 0, 1, 5000), CORE_OK);
 	script_settle(&x);
 	assert_int_equal(session_content_open(other, tag, &theirs), CORE_OK);
 	assert_int_equal(session_client_cancel(other, theirs, op),
 		CORE_E_OPERATION_NOT_FOUND);
 	assert_int_equal(session_client_cancel(other, theirs, 0),
 		CORE_E_OPERATION_NOT_FOUND);
-	assert_int_equal(session_admin_cancel(other, op),
-		CORE_E_OPERATION_NOT_FOUND);
+	assert_int_equal(
+		session_admin_cancel(other, op), CORE_E_OPERATION_NOT_FOUND);
 	assert_int_equal(session_server_cancel(other, &label, op),
 		CORE_E_OPERATION_NOT_FOUND);
 	assert_int_equal(script_op_of(&x, op)->completions, 0);
@@ -234,36 +234,34 @@ test_quotas(void **state)
 	configure(&x);
 	s[0] = session_of(&x, 5, 5);
 	s[1] = session_of(&x, 5, 5);
-	assert_int_equal(session_new(&s[2], x.service,
-				 &(struct identity){.uid = 5}, NULL,
-				 &script_session_ops, &x),
+	assert_int_equal(
+		session_new(&s[2], x.service, &(struct identity){.uid = 5},
+			NULL, &script_session_ops, &x),
 		CORE_E_NO_RESOURCES);
 	/* Handles are counted over all sessions of the user. */
 	assert_int_equal(session_content_open(s[0], tag, &h), CORE_OK);
-	assert_int_equal(session_publish_open(s[1], &label, 0, 2, &h),
-		CORE_OK);
-	assert_int_equal(session_content_open(s[0], tag, &h),
-		CORE_E_NO_RESOURCES);
+	assert_int_equal(session_publish_open(s[1], &label, 0, 2, &h), CORE_OK);
+	assert_int_equal(
+		session_content_open(s[0], tag, &h), CORE_E_NO_RESOURCES);
 	session_free(s[0], false);
 	session_free(s[1], false);
 	h = script_open(&x, ci, ci_len);
 	for (int i = 0; i < 3; i++) {
 		op = script_op(&x);
-		assert_int_equal(session_block_read(x.session, op, h, 0, 1,
-					 5000),
+		assert_int_equal(
+			session_block_read(x.session, op, h, 0, 1, 5000),
 			CORE_OK);
 	}
-	assert_int_equal(session_block_read(x.session, script_op(&x), h, 0, 1,
-				 5000),
+	assert_int_equal(
+		session_block_read(x.session, script_op(&x), h, 0, 1, 5000),
 		CORE_E_NO_RESOURCES);
 	assert_int_equal(session_client_cancel(x.session, h, op), CORE_OK);
-	assert_int_equal(session_block_read(x.session, script_op(&x), h, 0, 1,
-				 5000),
+	assert_int_equal(
+		session_block_read(x.session, script_op(&x), h, 0, 1, 5000),
 		CORE_OK);
 	script_settle(&x);
-	assert_int_equal(quota_refused(service_quota(x.service),
-				 QUOTA_OPERATIONS),
-		1);
+	assert_int_equal(
+		quota_refused(service_quota(x.service), QUOTA_OPERATIONS), 1);
 	script_done(&x);
 }
 
@@ -280,8 +278,8 @@ test_protocol(void **state)
 	assert_int_equal(session_return(x.session, SCRIPT_AREA_HALF, 4096),
 		CORE_E_PROTOCOL);
 	assert_int_equal(session_return(x.session, 0, 0), CORE_E_PROTOCOL);
-	assert_int_equal(session_data_add(x.session, script_op(&x), h, 0, 100,
-				 &s),
+	assert_int_equal(
+		session_data_add(x.session, script_op(&x), h, 0, 100, &s),
 		CORE_E_PROTOCOL);
 	s = (struct session_slice){.offset = UINT32_MAX, .len = UINT32_MAX};
 	assert_int_equal(session_data_add(x.session, script_op(&x), h, 0,
@@ -289,13 +287,13 @@ test_protocol(void **state)
 		CORE_E_PROTOCOL);
 	/* More than was announced; fed without being asked; to a read. */
 	s = (struct session_slice){.inline_data = data, .len = 101};
-	assert_int_equal(session_data_add(x.session, script_op(&x), h, 0, 100,
-				 &s),
+	assert_int_equal(
+		session_data_add(x.session, script_op(&x), h, 0, 100, &s),
 		CORE_E_PROTOCOL);
 	op = script_op(&x);
 	s.len = 50;
-	assert_int_equal(session_data_add(x.session, op, h, 0, 100, &s),
-		CORE_OK);
+	assert_int_equal(
+		session_data_add(x.session, op, h, 0, 100, &s), CORE_OK);
 	assert_int_equal(session_feed(x.session, op, &s), CORE_E_PROTOCOL);
 	script_settle(&x);
 	s.len = 51;
@@ -323,12 +321,12 @@ whole_life(void *arg)
 	failalloc_disarm();
 	script_init(&x, MODE_DISTRIBUTED);
 	failalloc_arm(*(unsigned long *)arg);
-#define TRY(call)                                                              \
-	do {                                                                   \
-		enum core_result r_ = (call);                                  \
-		oom |= r_ == CORE_E_NO_MEMORY;                                 \
-		assert_true(r_ != CORE_E_PROTOCOL);                            \
-		script_settle(&x);                                             \
+#define TRY(call) \
+	do { \
+		enum core_result r_ = (call); \
+		oom |= r_ == CORE_E_NO_MEMORY; \
+		assert_true(r_ != CORE_E_PROTOCOL); \
+		script_settle(&x); \
 	} while (0)
 	TRY(session_publish_open(x.session, &label, 0, 2, &h));
 	TRY(session_stream_add(x.session, script_op(&x), h, 4000, &s));

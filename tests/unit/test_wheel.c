@@ -31,10 +31,11 @@ static uint64_t
 spread(unsigned i)
 {
 	/* Near, level 1, level 2, level 3, and beyond what the levels hold. */
-	static const uint64_t spans[] = {200, 60000, 16000000, 4000000000ull,
-		9000000000ull};
+	static const uint64_t spans[] = {
+		200, 60000, 16000000, 4000000000ull, 9000000000ull};
 
-	return 1 + ((uint64_t)rand() << 8 ^ (uint64_t)rand()) %
+	return 1 +
+		((uint64_t)rand() << 8 ^ (uint64_t)rand()) %
 		spans[i % ARRAY_LEN(spans)];
 }
 
