@@ -4,9 +4,12 @@
  *
  *	yard_socket ping COUNT BYTES CPU   two processes on one CPU send BYTES to
  *					   and fro; median of a round in ns
- *	yard_socket echo COUNT BYTES	   a process sends frames of BYTES back
- *					   one by one as it reads them, 1,024
- *					   in flight; frames per s
+ *	yard_socket echo COUNT BYTES	   a process reads what is there and
+ *					   sends each frame of BYTES back by
+ *					   itself, 1,024 in flight; frames per s
+ *	yard_socket bulk COUNT BYTES	   the same with one write for all that
+ *					   was read, the most that a stream
+ *					   socket carries
  *
  * Measures once for each line on standard input.
  */
@@ -27,6 +30,7 @@
 #define ROOM   (256u * 1024u)
 
 static size_t frame_len;
+static bool one_by_one;
 
 static void
 send_all(int fd, const uint8_t *data, size_t len)
@@ -42,7 +46,7 @@ send_all(int fd, const uint8_t *data, size_t len)
 }
 
 /* The other end: takes what is there, looks at each whole frame's length, and
- * sends the whole frames back in one write, as the daemon does. */
+ * sends them back. */
 static void __attribute__((noreturn))
 mirror(int fd)
 {
@@ -62,9 +66,12 @@ mirror(int fd)
 			if (have - at < len)
 				break;
 			memcpy(out + at, in + at, len);
+			if (one_by_one)
+				send_all(fd, out + at, len);
 			at += len;
 		}
-		send_all(fd, out, at);
+		if (!one_by_one)
+			send_all(fd, out, at);
 		memmove(in, in + at, have - at);
 		have -= at;
 	}
@@ -142,11 +149,12 @@ main(int argc, char **argv)
 	size_t count;
 
 	if (argc < 4)
-		bench_die("usage: yard_socket ping|echo COUNT BYTES [CPU]");
+		bench_die("usage: yard_socket ping|echo|bulk COUNT BYTES [CPU]");
 	count = strtoull(argv[2], NULL, 10);
 	frame_len = strtoull(argv[3], NULL, 10);
 	if (frame_len < 8 || frame_len > 4096)
 		bench_die("frames of 8 to 4096 bytes");
+	one_by_one = strcmp(argv[1], "echo") == 0;
 	if (pinned)
 		bench_pin(atoi(argv[4]));
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)

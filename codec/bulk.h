@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Many hashes or encryptions at once: multi-buffer code where the CPU has it
- * (libipsec-mb from AVX2 on; SHA-512 with AVX-512 by bulk_sha512.c), libcrypto's
- * EVP otherwise, same results.
+ * (libipsec-mb from AVX2 on; SHA-384 and -512 with AVX-512 by bulk_sha512.c),
+ * libcrypto's EVP otherwise, same results.
  *
  * A struct bulk belongs to one thread at a time.  libipsec-mb's manager (3.6 MB
  * of memory) is made when the first batch comes that gains by it, and the

@@ -57,7 +57,8 @@ step_hash(struct pccrc_scan *s, struct rd *r)
 	return 0;
 }
 
-/* Segments are 1 byte to 128 KiB: so many of them fill neither less nor more. */
+/* Segments have 1 byte to 128 KiB, so that many of them fill neither less nor
+ * more. */
 static bool
 index_possible(uint64_t start, uint64_t first_index)
 {

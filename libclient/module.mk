@@ -63,10 +63,17 @@ $(B)/$(libclient_NAME).a: $(libclient_OBJ) $(libclient_ARCHIVES) $(B)/$(libclien
 		$(B)/$(libclient_NAME).o
 	$(Q)rm -f $@ && $(AR) rcs $@ $(B)/$(libclient_NAME).o
 
-$(B)/%.pc: libclient/%.pc.in config.mk
+# The folders may be named at `make install` only: made anew when they differ.
+libclient_dir = $(patsubst $(prefix)/%,$${prefix}/%,$(1))
+$(B)/$(libclient_NAME).pc $(B)/$(libclient_NAME)-win32.pc: \
+		$(B)/%.pc: libclient/%.pc.in FORCE
 	@mkdir -p $(@D)
-	$(Q)sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(libdir)|' \
-		-e 's|@includedir@|$(includedir)|' -e 's|@version@|$(VERSION)|' $< >$@
+	@sed -e 's|@prefix@|$(prefix)|' \
+		-e 's|@libdir@|$(call libclient_dir,$(libdir))|' \
+		-e 's|@includedir@|$(call libclient_dir,$(includedir))|' \
+		-e 's|@version@|$(VERSION)|' $< >$@.new
+	@cmp -s $@.new $@ && rm -f $@.new || mv $@.new $@
+.PHONY: FORCE
 
 # For the unit tests, which look inside.
 $(B)/libclient.a: $(libclient_OBJ)

@@ -132,6 +132,7 @@ case_range_v2(void)
 static void
 case_before_ready(void)
 {
+	DWORD bytes;
 	struct test_bytes b = test_random(MiB, 1), info;
 	PEERDIST_INSTANCE_HANDLE h;
 	PEERDIST_CONTENT_HANDLE c;
@@ -147,6 +148,11 @@ case_before_ready(void)
 		PEERDIST_ERROR_NOT_INITIALIZED);
 	CHECK_EQ(START(&op, PeerDistClientStreamRead, h, c, 10, b.data, 0),
 		PEERDIST_ERROR_NOT_INITIALIZED);
+	/* Who polls what was refused is told so, too. */
+	CHECK(!PeerDistGetOverlappedResult(&op.ov, &bytes, FALSE));
+	CHECK_EQ(pdw_GetLastError(), PEERDIST_ERROR_NOT_INITIALIZED);
+	observe("PeerDistGetOverlappedResult", PEERDIST_ERROR_NOT_INITIALIZED,
+		'B');
 	IS(PEERDIST_ERROR_OPERATION_NOTFOUND, PeerDistClientCancelAsyncOperation,
 		h, c, NULL);
 	CHECK_EQ(test_feed(h, c, &info, 1), ERROR_SUCCESS);

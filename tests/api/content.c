@@ -125,6 +125,38 @@ test_describe(const struct test_bytes *b, DWORD version)
 	return info;
 }
 
+static BYTE *
+put(BYTE *at, uint64_t value, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++)
+		at[i] = (BYTE)(value >> 8 * i);
+	return at + bytes;
+}
+
+struct test_bytes
+test_made_up_info(unsigned segments)
+{
+	/* [MS-PCCRC] 2.3: header, segment descriptions, lists of hashes. */
+	size_t list = 4 + 32u * (SEGMENT / BLOCK);
+	struct test_bytes b =
+		test_random(18 + segments * (80u + list), segments);
+	BYTE *at = b.data;
+
+	at = put(at, 0x0100, 2);
+	at = put(at, 0x800C, 4);
+	at = put(at, 0, 4);
+	at = put(at, 0, 4);
+	at = put(at, segments, 4);
+	for (unsigned i = 0; i < segments; i++) {
+		at = put(at, (uint64_t)i * SEGMENT, 8);
+		at = put(at, SEGMENT, 4);
+		at = put(at, BLOCK, 4) + 64;
+	}
+	for (unsigned i = 0; i < segments; i++, at += list)
+		(void)put(at, SEGMENT / BLOCK, 4);
+	return b;
+}
+
 PEERDIST_CONTENT_HANDLE
 test_open(PEERDIST_INSTANCE_HANDLE h, BYTE tag)
 {

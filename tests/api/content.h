@@ -30,6 +30,10 @@ struct test_bytes test_info(PEERDIST_INSTANCE_HANDLE, const char *id,
 	DWORD version, ULONGLONG offset, ULONGLONG len);
 /* Publish and describe in one go, with a session of its own. */
 struct test_bytes test_describe(const struct test_bytes *, DWORD version);
+/* Content information of version 1 that is well-formed as far as can be told
+ * before its end, for this many segments of 32 MiB; its hashes are made up, so
+ * that only Complete finds it wrong. */
+struct test_bytes test_made_up_info(unsigned segments);
 /* A content handle without port, tag all the same byte. */
 PEERDIST_CONTENT_HANDLE test_open(PEERDIST_INSTANCE_HANDLE, BYTE tag);
 /* Feeds the information in pieces of this size; the first code that is not

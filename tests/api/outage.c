@@ -176,14 +176,15 @@ pending_read(struct handles *a, struct test_op *op, int stream)
 
 /* Everything that can be pending is, then it all ends with 4057. */
 struct pending {
-	struct test_op block, stream, add, complete, data;
-	struct test_bytes big;
+	struct test_op block, stream, add, complete, data, info, info_complete;
+	struct test_bytes big, big_info;
 };
 
 static void
 pending_start(struct handles *a, struct pending *p)
 {
 	p->big = test_random(256 * MiB, 9);
+	p->big_info = test_made_up_info(3000);
 	pending_read(a, &p->block, 0);
 	pending_read(a, &p->stream, 1);
 	CHECK_EQ(START(&p->add, PeerDistServerPublishAddToStream, a->h,
@@ -194,6 +195,13 @@ pending_start(struct handles *a, struct pending *p)
 		ERROR_IO_PENDING);
 	CHECK_EQ(START(&p->data, PeerDistClientAddData, a->h, a->content,
 			 (DWORD)p->big.len, p->big.data),
+		ERROR_IO_PENDING);
+	CHECK_EQ(START(&p->info, PeerDistClientAddContentInformation, a->h,
+			 a->feeding, (DWORD)p->big_info.len, p->big_info.data),
+		ERROR_IO_PENDING);
+	CHECK_EQ(START(&p->info_complete,
+			 PeerDistClientCompleteContentInformation, a->h,
+			 a->feeding),
 		ERROR_IO_PENDING);
 }
 
@@ -206,6 +214,10 @@ pending_end(struct pending *p)
 	CHECK_EQ(test_op_end(&p->stream, NULL), PEERDIST_ERROR_INVALIDATED);
 	CHECK_EQ(test_op_end(&p->add, NULL), PEERDIST_ERROR_INVALIDATED);
 	CHECK_EQ(test_op_end(&p->complete, NULL), PEERDIST_ERROR_INVALIDATED);
+	CHECK_EQ(test_op_end(&p->info, NULL), PEERDIST_ERROR_INVALIDATED);
+	CHECK_EQ(test_op_end(&p->info_complete, NULL),
+		PEERDIST_ERROR_INVALIDATED);
+	test_bytes_free(&p->big_info);
 	/* All of it is wrong data, which may have been found before. */
 	code = test_op_end(&p->data, NULL);
 	CHECK(code == PEERDIST_ERROR_INVALIDATED || code == ERROR_INVALID_DATA);

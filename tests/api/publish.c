@@ -97,8 +97,11 @@ static void
 case_lengths(void)
 {
 	struct test_bytes b = test_random(3 * MiB, 1), part = {b.data, MiB};
+	struct test_bytes big;
 	PEERDIST_INSTANCE_HANDLE h;
 	PEERDIST_STREAM_HANDLE s;
+	struct test_op op;
+	DWORD code;
 
 	test_start_daemon(NULL);
 	h = test_startup();
@@ -108,6 +111,17 @@ case_lengths(void)
 	CHECK_EQ(add(h, s, &part), PEERDIST_ERROR_OUT_OF_BOUNDS);
 	CHECK_EQ(complete(h, s), PEERDIST_ERROR_OUT_OF_BOUNDS);
 	close_stream(h, s);
+	/* The same with the Complete already waiting behind. */
+	big = test_random(64 * MiB, 2);
+	s = test_stream_open(h, "over", 63 * MiB, 2);
+	CHECK_EQ(START(&op, PeerDistServerPublishAddToStream, h, s,
+			 (DWORD)big.len, big.data),
+		ERROR_IO_PENDING);
+	code = complete(h, s);
+	CHECK(code == PEERDIST_ERROR_OUT_OF_BOUNDS);
+	CHECK_EQ(test_op_end(&op, NULL), PEERDIST_ERROR_OUT_OF_BOUNDS);
+	close_stream(h, s);
+	test_bytes_free(&big);
 	/* Too little. */
 	s = test_stream_open(h, "short", 2 * MiB, 1);
 	CHECK_EQ(add(h, s, &part), ERROR_SUCCESS);

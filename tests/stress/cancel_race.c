@@ -72,6 +72,7 @@ static struct totals *totals;
 static struct test_bytes info; /* of what nobody has */
 static struct test_bytes cached_info;
 static struct test_bytes added, added_info;
+static struct test_bytes long_info; /* more than one slice */
 static char retrieved[32]; /* published by each process for itself */
 
 struct racer {
@@ -271,7 +272,7 @@ buffer_size(enum kind k)
 	case CI_COMPLETE:
 		return 0;
 	case CI_ADD:
-		return info.len;
+		return long_info.len;
 	case RETRIEVE:
 		return INFO_ROOM;
 	case STREAM_ADD:
@@ -417,7 +418,7 @@ choose(struct racer *r, unsigned round)
 	CHECK(r->ov && r->buffer);
 	memset(r->ov, 0, sizeof(*r->ov));
 	if (r->kind == CI_ADD)
-		memcpy(r->buffer, info.data, info.len);
+		memcpy(r->buffer, long_info.data, long_info.len);
 	else if (r->kind == DATA_ADD || r->kind == STREAM_ADD)
 		memcpy(r->buffer, added.data, CONTENT_BYTES);
 	if (!r->by_port)
@@ -587,6 +588,7 @@ make_contents(void)
 	info = test_describe(&missing, 1);
 	cached_info = test_describe(&cached, 1);
 	added_info = test_describe(&added, 1);
+	long_info = test_made_up_info(160);
 	h = test_startup();
 	c = test_open_ready(h, 9, &cached_info);
 	CHECK_EQ(test_add(h, c, &cached, 0, cached.len), ERROR_SUCCESS);
