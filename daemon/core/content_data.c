@@ -27,6 +27,7 @@
 #include "codec/pccrr.h"
 #include "common/err.h"
 #include "daemon/core/content.h"
+#include "daemon/core/fetch.h"
 
 #define ROUND_BLOCKS 64
 #define SLICE_MAX    (1024u * 1024u)
@@ -352,6 +353,10 @@ round_put_done(struct store_put *put)
 	for (size_t i = 0; i < a->n_put; i++)
 		if (a->fault == CORE_OK)
 			a->fault = store_fault(a->refs[i].status);
+	for (size_t i = 0; i < a->n_blocks; i++)
+		if (a->blocks[i].good)
+			fetch_have(a->content, a->blocks[i].pos.segment,
+				a->blocks[i].pos.block);
 	round_end(a);
 }
 

@@ -282,11 +282,10 @@ block_get(struct fetch *f, uint32_t index)
 	return b;
 }
 
-/* Hands every waiter on and forgets the block. */
+/* Hands every waiter on. */
 static void
-block_end(struct fetch_block *b, void (*tell)(struct op *))
+block_tell(struct fetch_block *b, void (*tell)(struct op *))
 {
-	struct fetch *f = b->fetch;
 	struct op *op;
 
 	b->source.hold++;
@@ -294,7 +293,15 @@ block_end(struct fetch_block *b, void (*tell)(struct op *))
 		op_wait(op, NULL);
 		tell(op);
 	}
-	TAILQ_REMOVE(&f->blocks, b, link);
+	b->source.hold--;
+}
+
+/* ... and forgets the block. */
+static void
+block_end(struct fetch_block *b, void (*tell)(struct op *))
+{
+	block_tell(b, tell);
+	TAILQ_REMOVE(&b->fetch->blocks, b, link);
 	free(b);
 }
 
@@ -591,6 +598,39 @@ fetch_want(struct content *c, size_t segment, uint32_t block, struct op *op)
 		b->ahead = true;
 	fetch_step(f);
 	return FETCH_WAIT;
+}
+
+static void
+fetch_have_in(struct service *svc, const struct fetch_key *key, uint32_t block)
+{
+	struct fetch *f = fetch_find(svc, key);
+	struct fetch_block *b = f != NULL ? block_find(f, block) : NULL;
+
+	if (b == NULL)
+		return;
+	f->stepping = true;
+	b->ahead = false;
+	if (b->state == BLOCK_IDLE)
+		block_end(b, content_read_arrived);
+	else
+		block_tell(b, content_read_arrived);
+	f->stepping = false;
+	fetch_step(f);
+}
+
+void
+fetch_have(struct content *c, size_t segment, uint32_t block)
+{
+	struct service *svc = c->session->service;
+	struct fetch_key key;
+
+	if (svc->fetches == NULL || !key_make(c, segment, &key))
+		return;
+	fetch_have_in(svc, &key, block);
+	/* What one handle can prove serves those who wait elsewhere too, and
+	 * the other way round, as far as their claims are equal. */
+	key.alone = key.alone == NULL ? c : NULL;
+	fetch_have_in(svc, &key, block);
 }
 
 bool

@@ -19,6 +19,9 @@ enum fetch_answer {
  * ahead of being read, while the handle is open. */
 enum fetch_answer fetch_want(
 	struct content *, size_t segment, uint32_t block, struct op *);
+/* The block is in the store now, by another way: who waits for it looks
+ * again. */
+void fetch_have(struct content *, size_t segment, uint32_t block);
 /* The block is on its way to us right now. */
 bool fetch_coming(struct content *, size_t segment, uint32_t block);
 /* Shutdown: gives up all requests; their ends are still owed. */

@@ -2,6 +2,8 @@
 #include "tests/unit/core_env.h"
 
 static const uint8_t key[] = "a key of the server";
+/* One for all scripts: mapping it anew would take most of their time. */
+static uint8_t area[2 * SCRIPT_AREA_HALF];
 
 static uint64_t
 script_now(void *ctx)
@@ -248,7 +250,7 @@ script_init(struct script *x, enum service_mode mode)
 	x->now_ms = 1000;
 	x->bulk = bulk_new(BULK_EVP);
 	x->store = store_mem_new(&x->env, 0);
-	x->area = calloc(1, 2 * SCRIPT_AREA_HALF);
+	x->area = area;
 	assert_int_equal(parse_addr_port("127.0.0.1:9", &x->peer), 0);
 	x->settings = (struct service_settings){
 		.policy = {.enabled = true,
@@ -288,7 +290,6 @@ script_done(struct script *x)
 	bulk_free(x->bulk);
 	for (size_t i = 0; i < SCRIPT_OPS_MAX; i++)
 		free(x->ops[i].data);
-	free(x->area);
 }
 
 uint8_t *

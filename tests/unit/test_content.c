@@ -391,6 +391,34 @@ test_one_fetch_many_readers(void **state)
 	script_done(&x);
 }
 
+/* A read waits for a silent peer while an add brings the block. */
+static void
+test_add_wakes_reader(void **state)
+{
+	for (int v = 1; v <= 2; v++) {
+		struct script_op *op;
+		struct script x;
+		uint64_t h, id;
+
+		script_init(&x, MODE_DISTRIBUTED);
+		h = script_open(&x, ci[v], ci_len[v]);
+		id = script_op(&x);
+		assert_int_equal(
+			session_block_read(x.session, id, h, 9, 100, 5000),
+			CORE_OK);
+		script_settle(&x);
+		op = script_op_of(&x, id);
+		assert_int_equal(op->completions, 0);
+		assert_int_equal(
+			add_data(&x, h, 0, data, 400000)->result.status,
+			CORE_OK);
+		assert_int_equal(op->completions, 1);
+		assert_int_equal(op->result.status, CORE_OK);
+		assert_memory_equal(op->data, data + 9, 100);
+		script_done(&x);
+	}
+}
+
 static void
 test_read_half_full(void **state)
 {
@@ -582,6 +610,7 @@ main(void)
 		cmocka_unit_test(test_peer_answers),
 		cmocka_unit_test(test_peer_lies),
 		cmocka_unit_test(test_one_fetch_many_readers),
+		cmocka_unit_test(test_add_wakes_reader),
 		cmocka_unit_test(test_read_half_full),
 		cmocka_unit_test(test_forged_list),
 		cmocka_unit_test(test_flush),

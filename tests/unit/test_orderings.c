@@ -39,6 +39,8 @@ enum event {
 	EV_CLIENT_LOST, /* owner lost */
 	EV_SHUTDOWN,    /* PeerDistShutdown */
 	EV_FLUSH,       /* the data goes */
+	EV_ADD,         /* ... and comes, by another operation */
+	EV_ADMIN_CANCEL,
 	_EV_MAX,
 };
 
@@ -296,6 +298,15 @@ policy(struct round *r, bool on)
 }
 
 static void
+add_by_other(struct round *r)
+{
+	struct session_slice s = script_slice(&r->x, data, LEN);
+
+	(void)session_data_add(
+		r->x.session, script_op(&r->x), r->handle, 0, LEN, &s);
+}
+
+static void
 session_event(struct round *r, enum event ev)
 {
 	struct script *x = &r->x;
@@ -320,6 +331,12 @@ session_event(struct round *r, enum event ev)
 		break;
 	case EV_FLUSH:
 		(void)session_flush(x->session, script_op(x), tag);
+		break;
+	case EV_ADD:
+		add_by_other(r);
+		break;
+	case EV_ADMIN_CANCEL:
+		(void)session_admin_cancel(x->session, r->op);
 		break;
 	case EV_CLIENT_LOST:
 		x->session = session_free(x->session, false);
