@@ -26,6 +26,7 @@ store_SRC := \
 
 net_SRC := \
 	daemon/net/http_client.c \
+	daemon/net/http_client_lib.c \
 	daemon/net/loop.c \
 	daemon/net/retrieve.c
 

@@ -32,13 +32,13 @@
 #include <string.h>
 
 #include <arpa/inet.h>
-#include <curl/curl.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <net/if.h>
 
 #include "common/buf.h"
 #include "common/macros.h"
+#include "daemon/net/http_client_lib.h"
 #include "daemon/net/loop.h"
 
 #define HEADERS_MAX      32768u
@@ -75,6 +75,7 @@ struct http_watch {
 };
 
 struct http_client {
+	struct http_client_lib lib; /* valid while curl_ready */
 	struct loop *loop;
 	struct http_limits limits;
 	CURLM *multi; /* NULL before the first use */
@@ -142,6 +143,7 @@ static void
 transfer_detach(struct http_transfer *t)
 {
 	struct http_client *client = t->client;
+	const struct http_client_lib *lib = &client->lib;
 
 	event_del(&t->deadline);
 	if (t->easy == NULL) {
@@ -152,8 +154,8 @@ transfer_detach(struct http_transfer *t)
 		client->running--;
 		t->host->running--;
 		/* closes the connection unless the answer is complete */
-		curl_multi_remove_handle(client->multi, t->easy);
-		curl_easy_cleanup(t->easy);
+		lib->multi_remove_handle(client->multi, t->easy);
+		lib->easy_cleanup(t->easy);
 	}
 	host_put(client, t->host);
 	buf_done(&t->answer);
@@ -257,13 +259,14 @@ watch_free(struct http_watch *watch)
 static void
 multi_free(struct http_client *client, enum http_result result)
 {
+	const struct http_client_lib *lib = &client->lib;
 	struct http_request *req;
 	struct http_watch *watch;
 
 	while ((req = TAILQ_FIRST(&client->active)) != NULL)
 		transfer_end(req->transfer, result);
 	if (client->multi != NULL)
-		curl_multi_cleanup(client->multi);
+		lib->multi_cleanup(client->multi);
 	client->multi = NULL;
 	client->broken = false;
 	/* a multi handle that broke may have forgotten some */
@@ -275,17 +278,18 @@ multi_free(struct http_client *client, enum http_result result)
 static void
 read_results(struct http_client *client)
 {
+	const struct http_client_lib *lib = &client->lib;
 	struct http_transfer *t;
 	CURLMsg *msg;
 	char *private;
 	long status;
 	int left;
 
-	while ((msg = curl_multi_info_read(client->multi, &left)) != NULL) {
+	while ((msg = lib->multi_info_read(client->multi, &left)) != NULL) {
 		if (msg->msg != CURLMSG_DONE)
 			continue;
-		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &private);
-		curl_easy_getinfo(
+		lib->easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &private);
+		lib->easy_getinfo(
 			msg->easy_handle, CURLINFO_RESPONSE_CODE, &status);
 		t = (struct http_transfer *)(void *)private;
 		t->request->status = (unsigned)status;
@@ -298,9 +302,10 @@ read_results(struct http_client *client)
 static void
 socket_action(struct http_client *client, curl_socket_t fd, int what)
 {
+	const struct http_client_lib *lib = &client->lib;
 	int running;
 
-	if (curl_multi_socket_action(client->multi, fd, what, &running) !=
+	if (lib->multi_socket_action(client->multi, fd, what, &running) !=
 		CURLM_OK)
 		client->broken = true;
 	read_results(client);
@@ -345,7 +350,7 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *sock)
 			goto broken;
 		watch->client = client;
 		LIST_INSERT_HEAD(&client->watches, watch, link);
-		curl_multi_assign(client->multi, fd, watch);
+		client->lib.multi_assign(client->multi, fd, watch);
 	} else {
 		event_del(&watch->event);
 	}
@@ -400,10 +405,11 @@ static size_t
 on_body(char *data, size_t size, size_t n, void *arg)
 {
 	struct http_transfer *t = arg;
+	const struct http_client_lib *lib = &t->client->lib;
 	long status = 0;
 
 	/* nobody waits for the text of an error page */
-	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+	lib->easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (status != 200)
 		return 0;
 	buf_append(&t->answer, data, size * n);
@@ -415,24 +421,29 @@ on_body(char *data, size_t size, size_t n, void *arg)
 static bool
 multi_new(struct http_client *client)
 {
+	struct http_client_lib *lib = &client->lib;
 	CURLM *m;
 
 	if (client->multi != NULL)
 		return true;
 	if (!client->curl_ready) {
-		if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		if (!http_client_lib_load(lib))
 			return false;
+		if (lib->global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+			http_client_lib_unload(lib);
+			return false;
+		}
 		client->curl_ready = true;
 	}
-	m = curl_multi_init();
+	m = lib->multi_init();
 	if (m == NULL)
 		return false;
-	curl_multi_setopt(m, CURLMOPT_SOCKETFUNCTION, on_socket);
-	curl_multi_setopt(m, CURLMOPT_SOCKETDATA, client);
-	curl_multi_setopt(m, CURLMOPT_TIMERFUNCTION, on_set_timer);
-	curl_multi_setopt(m, CURLMOPT_TIMERDATA, client);
-	curl_multi_setopt(m, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-	curl_multi_setopt(m, CURLMOPT_MAXCONNECTS, (long)client->limits.total);
+	lib->multi_setopt(m, CURLMOPT_SOCKETFUNCTION, on_socket);
+	lib->multi_setopt(m, CURLMOPT_SOCKETDATA, client);
+	lib->multi_setopt(m, CURLMOPT_TIMERFUNCTION, on_set_timer);
+	lib->multi_setopt(m, CURLMOPT_TIMERDATA, client);
+	lib->multi_setopt(m, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+	lib->multi_setopt(m, CURLMOPT_MAXCONNECTS, (long)client->limits.total);
 	client->multi = m;
 	return true;
 }
@@ -440,16 +451,17 @@ multi_new(struct http_client *client)
 static bool
 headers_new(struct http_client *client)
 {
+	const struct http_client_lib *lib = &client->lib;
 	struct curl_slist *list, *more;
 
 	if (client->headers != NULL)
 		return true;
 	/* without a value: libcurl leaves the header out */
-	list = curl_slist_append(NULL, "Expect:");
-	more = curl_slist_append(
+	list = lib->slist_append(NULL, "Expect:");
+	more = lib->slist_append(
 		list, "Content-Type: application/octet-stream");
 	if (more == NULL) {
-		curl_slist_free_all(list);
+		lib->slist_free_all(list);
 		return false;
 	}
 	client->headers = more;
@@ -478,7 +490,8 @@ format_url(char *dst, const struct http_request *req)
 
 /* Who is spoken to. */
 static bool
-set_target(CURL *e, const struct http_request *req)
+set_target(const struct http_client_lib *lib, CURL *e,
+	const struct http_request *req)
 {
 	const struct sockaddr_in6 *in6 = (const void *)&req->addr.ss;
 	char url[URL_MAX];
@@ -486,12 +499,12 @@ set_target(CURL *e, const struct http_request *req)
 	if (!format_url(url, req))
 		return false;
 	if (req->addr.ss.ss_family == AF_INET6)
-		curl_easy_setopt(
+		lib->easy_setopt(
 			e, CURLOPT_ADDRESS_SCOPE, (long)in6->sin6_scope_id);
-	return curl_easy_setopt(e, CURLOPT_URL, url) == CURLE_OK &&
-		curl_easy_setopt(e, CURLOPT_PROXY, "") == CURLE_OK &&
-		curl_easy_setopt(e, CURLOPT_NOPROXY, "*") == CURLE_OK &&
-		curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http") == CURLE_OK;
+	return lib->easy_setopt(e, CURLOPT_URL, url) == CURLE_OK &&
+		lib->easy_setopt(e, CURLOPT_PROXY, "") == CURLE_OK &&
+		lib->easy_setopt(e, CURLOPT_NOPROXY, "*") == CURLE_OK &&
+		lib->easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http") == CURLE_OK;
 }
 
 /* Those options that only store a number or a pointer cannot fail. */
@@ -499,29 +512,30 @@ static bool
 easy_setup(struct http_transfer *t, CURL *e)
 {
 	const struct http_request *req = t->request;
+	const struct http_client_lib *lib = &t->client->lib;
 
-	if (!set_target(e, req))
+	if (!set_target(lib, e, req))
 		return false;
-	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(e, CURLOPT_HTTP09_ALLOWED, 0L);
-	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
-	curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, IDLE_SECONDS_MAX);
-	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, RECEIVE_SIZE);
-	curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->client->headers);
-	curl_easy_setopt(e, CURLOPT_POST, 1L);
-	curl_easy_setopt(e, CURLOPT_POSTFIELDS, req->body);
-	curl_easy_setopt(
+	lib->easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+	lib->easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+	lib->easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	lib->easy_setopt(e, CURLOPT_HTTP09_ALLOWED, 0L);
+	lib->easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	lib->easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
+	lib->easy_setopt(e, CURLOPT_MAXAGE_CONN, IDLE_SECONDS_MAX);
+	lib->easy_setopt(e, CURLOPT_BUFFERSIZE, RECEIVE_SIZE);
+	lib->easy_setopt(e, CURLOPT_HTTPHEADER, t->client->headers);
+	lib->easy_setopt(e, CURLOPT_POST, 1L);
+	lib->easy_setopt(e, CURLOPT_POSTFIELDS, req->body);
+	lib->easy_setopt(
 		e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->body_len);
-	curl_easy_setopt(
+	lib->easy_setopt(
 		e, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)req->max_response);
-	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
-	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
-	curl_easy_setopt(e, CURLOPT_PRIVATE, t);
+	lib->easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+	lib->easy_setopt(e, CURLOPT_HEADERDATA, t);
+	lib->easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+	lib->easy_setopt(e, CURLOPT_WRITEDATA, t);
+	lib->easy_setopt(e, CURLOPT_PRIVATE, t);
 	return true;
 }
 
@@ -530,14 +544,15 @@ static void
 transfer_run(struct http_transfer *t)
 {
 	struct http_client *client = t->client;
+	const struct http_client_lib *lib = &client->lib;
 	CURL *e = NULL;
 
 	if (multi_new(client) && headers_new(client))
-		e = curl_easy_init();
+		e = lib->easy_init();
 	if (e == NULL || !easy_setup(t, e) ||
-		curl_multi_add_handle(client->multi, e) != CURLM_OK) {
+		lib->multi_add_handle(client->multi, e) != CURLM_OK) {
 		if (e != NULL)
-			curl_easy_cleanup(e);
+			lib->easy_cleanup(e);
 		transfer_end(t, HTTP_NO_MEMORY);
 		return;
 	}
@@ -637,9 +652,11 @@ http_client_free(struct http_client *client)
 	assert(TAILQ_EMPTY(&client->ended) && TAILQ_EMPTY(&client->hosts));
 	loop_undefer(client->loop, &client->tell);
 	loop_undefer(client->loop, &client->pump);
-	curl_slist_free_all(client->headers);
-	if (client->curl_ready)
-		curl_global_cleanup();
+	if (client->curl_ready) {
+		client->lib.slist_free_all(client->headers);
+		client->lib.global_cleanup();
+		http_client_lib_unload(&client->lib);
+	}
 	free(client);
 	return NULL;
 }
