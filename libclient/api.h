@@ -8,8 +8,8 @@
 #include "libclient/peerdist.h"
 
 /* The instance, referenced.  0, 6, 4056. */
-DWORD pdc_api_instance(PEERDIST_INSTANCE_HANDLE,
-	struct pdc_instance **ret_instance);
+DWORD pdc_api_instance(
+	PEERDIST_INSTANCE_HANDLE, struct pdc_instance **ret_instance);
 /* The port of a handle that may be NULL, referenced.  0, 6. */
 DWORD pdc_api_port(HANDLE, struct pdc_port **ret_port);
 
@@ -34,10 +34,10 @@ struct pdc_open {
 	HANDLE port;
 	ULONG_PTR key;
 };
-DWORD pdc_child_open(PEERDIST_INSTANCE_HANDLE, const struct pdc_open *,
-	HANDLE *ret_handle);
-DWORD pdc_child_close(PEERDIST_INSTANCE_HANDLE, HANDLE, enum pdc_kind,
-	enum ipc_type);
+DWORD pdc_child_open(
+	PEERDIST_INSTANCE_HANDLE, const struct pdc_open *, HANDLE *ret_handle);
+DWORD pdc_child_close(
+	PEERDIST_INSTANCE_HANDLE, HANDLE, enum pdc_kind, enum ipc_type);
 /* Shutdown: all handles of the instance die. */
 void pdc_children_forget(struct pdc_instance *);
 
@@ -47,11 +47,11 @@ struct pdc_async {
 	enum pdc_pending_kind pending;
 	struct pdc_submit submit;
 	uint64_t *handle; /* in the body: the daemon's number goes here */
-	void *data;	  /* buffer of an add or a read */
+	void *data;       /* buffer of an add or a read */
 	uint32_t len;
 };
-DWORD pdc_async_run(PEERDIST_INSTANCE_HANDLE, HANDLE, OVERLAPPED *,
-	struct pdc_async *);
+DWORD pdc_async_run(
+	PEERDIST_INSTANCE_HANDLE, HANDLE, OVERLAPPED *, struct pdc_async *);
 /* The id under which the daemon knows the operation of this OVERLAPPED, or one
  * that it knows nothing under. */
 uint64_t pdc_async_id(const struct pdc_instance *, OVERLAPPED *);
@@ -70,7 +70,7 @@ struct pdc_job;
 bool pdc_job_cancel(struct pdc_instance *, OVERLAPPED *, const BYTE *ident,
 	size_t ident_len);
 /* All of the instance, or those of one identifier. */
-void pdc_job_cancel_all(struct pdc_instance *, const BYTE *ident,
-	size_t ident_len);
+void pdc_job_cancel_all(
+	struct pdc_instance *, const BYTE *ident, size_t ident_len);
 
 #endif

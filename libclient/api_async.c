@@ -13,8 +13,8 @@ async_submit(const struct pdc_target *t, OVERLAPPED *ov, struct pdc_async *a)
 	struct pdc_link *l;
 	DWORD code;
 
-	code = pdc_pending_new(&p, t->instance, ov, a->pending, t->child->port,
-		t->child->key);
+	code = pdc_pending_new(
+		&p, t->instance, ov, a->pending, t->child->port, t->child->key);
 	if (code != ERROR_SUCCESS)
 		return pdc_pending_refuse_early(ov, code);
 	code = pdc_target_link(t, &l);
@@ -81,16 +81,16 @@ BOOL WINAPI
 PeerDistGetOverlappedResult(LPOVERLAPPED lpOverlapped,
 	LPDWORD lpNumberOfBytesTransferred, BOOL bWait)
 {
-	return overlapped_result(lpOverlapped, lpNumberOfBytesTransferred,
-		bWait ? INFINITE : 0);
+	return overlapped_result(
+		lpOverlapped, lpNumberOfBytesTransferred, bWait ? INFINITE : 0);
 }
 
 BOOL WINAPI
 pdw_GetOverlappedResult(HANDLE hFile, LPOVERLAPPED lpOverlapped,
 	LPDWORD lpNumberOfBytesTransferred, BOOL bWait)
 {
-	return PeerDistGetOverlappedResult(lpOverlapped,
-		lpNumberOfBytesTransferred, bWait);
+	return PeerDistGetOverlappedResult(
+		lpOverlapped, lpNumberOfBytesTransferred, bWait);
 }
 
 BOOL WINAPI
@@ -98,6 +98,6 @@ pdw_GetOverlappedResultEx(HANDLE hFile, LPOVERLAPPED lpOverlapped,
 	LPDWORD lpNumberOfBytesTransferred, DWORD dwMilliseconds,
 	BOOL bAlertable)
 {
-	return overlapped_result(lpOverlapped, lpNumberOfBytesTransferred,
-		dwMilliseconds);
+	return overlapped_result(
+		lpOverlapped, lpNumberOfBytesTransferred, dwMilliseconds);
 }

@@ -183,8 +183,8 @@ child_open_on(struct pdc_instance *i, const struct pdc_open *open,
 		c->generation = l->generation;
 		code = child_publish(c, ret_handle);
 		if (code != ERROR_SUCCESS)
-			remote_close(l, child_close_type(open->kind),
-				answer.handle);
+			remote_close(
+				l, child_close_type(open->kind), answer.handle);
 	}
 	pdc_link_unref(l);
 	return code;
@@ -205,8 +205,8 @@ pdc_child_open(PEERDIST_INSTANCE_HANDLE h, const struct pdc_open *open,
 	code = pdc_api_port(open->port, &port);
 	if (code == ERROR_SUCCESS) {
 		c = child_new(i, open, port);
-		code = c == NULL ? ERROR_NOT_ENOUGH_MEMORY :
-				   child_open_on(i, open, c, ret_handle);
+		code = c == NULL ? ERROR_NOT_ENOUGH_MEMORY
+				 : child_open_on(i, open, c, ret_handle);
 	}
 	if (c != NULL)
 		pdc_object_unref(&c->object);
@@ -286,12 +286,11 @@ pdc_identifier_ok(DWORD len, const BYTE *data)
 bool
 pdc_options_ok(const PEERDIST_PUBLICATION_OPTIONS *o)
 {
-	return o == NULL ||
-		(o->dwFlags == 0 &&
-			(o->dwVersion ==
-					PEERDIST_PUBLICATION_OPTIONS_VERSION_1 ||
-				o->dwVersion ==
-					PEERDIST_PUBLICATION_OPTIONS_VERSION_2));
+	if (o == NULL)
+		return true;
+	return o->dwFlags == 0 &&
+		o->dwVersion >= PEERDIST_PUBLICATION_OPTIONS_VERSION_1 &&
+		o->dwVersion <= PEERDIST_PUBLICATION_OPTIONS_VERSION_2;
 }
 
 bool

@@ -27,8 +27,8 @@ DWORD WINAPI
 PeerDistClientCloseContent(PEERDIST_INSTANCE_HANDLE hPeerDist,
 	PEERDIST_CONTENT_HANDLE hContentHandle)
 {
-	return pdc_child_close(hPeerDist, hContentHandle, PDC_CONTENT,
-		IPC_CONTENT_CLOSE);
+	return pdc_child_close(
+		hPeerDist, hContentHandle, PDC_CONTENT, IPC_CONTENT_CLOSE);
 }
 
 static DWORD
@@ -58,8 +58,8 @@ PeerDistClientAddContentInformation(PEERDIST_INSTANCE_HANDLE hPeerDist,
 {
 	if (lpOverlapped == NULL || pBuffer == NULL || cbNumberOfBytes == 0 ||
 		!pdc_overlapped_clear(lpOverlapped))
-		return pdc_pending_refuse_early(lpOverlapped,
-			ERROR_INVALID_PARAMETER);
+		return pdc_pending_refuse_early(
+			lpOverlapped, ERROR_INVALID_PARAMETER);
 	return content_add(hPeerDist, hContentHandle, IPC_SUBMIT_CI_ADD,
 		pBuffer, cbNumberOfBytes, lpOverlapped);
 }
@@ -84,8 +84,8 @@ PeerDistClientAddData(PEERDIST_INSTANCE_HANDLE hPeerDist,
 	PBYTE pBuffer, LPOVERLAPPED lpOverlapped)
 {
 	if (lpOverlapped == NULL || pBuffer == NULL || cbNumberOfBytes == 0)
-		return pdc_pending_refuse_early(lpOverlapped,
-			ERROR_INVALID_PARAMETER);
+		return pdc_pending_refuse_early(
+			lpOverlapped, ERROR_INVALID_PARAMETER);
 	return content_add(hPeerDist, hContentHandle, IPC_SUBMIT_DATA_ADD,
 		pBuffer, cbNumberOfBytes, lpOverlapped);
 }
@@ -178,15 +178,15 @@ PeerDistClientFlushContent(PEERDIST_INSTANCE_HANDLE hPeerDist,
 
 	if (lpOverlapped == NULL || pContentTag == NULL ||
 		!pdc_overlapped_clear(lpOverlapped))
-		return pdc_pending_refuse_early(lpOverlapped,
-			ERROR_INVALID_PARAMETER);
+		return pdc_pending_refuse_early(
+			lpOverlapped, ERROR_INVALID_PARAMETER);
 	code = pdc_api_instance(hPeerDist, &i);
 	if (code != ERROR_SUCCESS)
 		return pdc_pending_refuse_early(lpOverlapped, code);
 	code = pdc_api_port(hCompletionPort, &port);
 	if (code == ERROR_SUCCESS)
-		code = flush_submit(i, port, ulCompletionKey, pContentTag,
-			lpOverlapped);
+		code = flush_submit(
+			i, port, ulCompletionKey, pContentTag, lpOverlapped);
 	else
 		pdc_pending_refuse_early(lpOverlapped, code);
 	pdc_port_unref(port);

@@ -30,9 +30,9 @@ PeerDistServerPublishStream(PEERDIST_INSTANCE_HANDLE hPeerDist,
 		return ERROR_INVALID_PARAMETER;
 	body.identifier = bytes_of(pContentIdentifier, cbContentIdentifier);
 	body.length = cbContentLength;
-	body.version = pPublishOptions != NULL ?
-		pPublishOptions->dwVersion :
-		PEERDIST_PUBLICATION_OPTIONS_VERSION_2;
+	body.version = pPublishOptions != NULL
+		? pPublishOptions->dwVersion
+		: PEERDIST_PUBLICATION_OPTIONS_VERSION_2;
 	return pdc_child_open(hPeerDist, &open, phStream);
 }
 
@@ -52,8 +52,8 @@ PeerDistServerPublishAddToStream(PEERDIST_INSTANCE_HANDLE hPeerDist,
 
 	if (lpOverlapped == NULL || pBuffer == NULL || cbNumberOfBytes == 0 ||
 		!pdc_overlapped_clear(lpOverlapped))
-		return pdc_pending_refuse_early(lpOverlapped,
-			ERROR_INVALID_PARAMETER);
+		return pdc_pending_refuse_early(
+			lpOverlapped, ERROR_INVALID_PARAMETER);
 	body.length = cbNumberOfBytes;
 	body.slice = &slice;
 	return pdc_async_run(hPeerDist, hStream, lpOverlapped, &a);
@@ -69,17 +69,17 @@ PeerDistServerPublishCompleteStream(PEERDIST_INSTANCE_HANDLE hPeerDist,
 		.handle = &body.handle};
 
 	if (lpOverlapped == NULL || !pdc_overlapped_clear(lpOverlapped))
-		return pdc_pending_refuse_early(lpOverlapped,
-			ERROR_INVALID_PARAMETER);
+		return pdc_pending_refuse_early(
+			lpOverlapped, ERROR_INVALID_PARAMETER);
 	return pdc_async_run(hPeerDist, hStream, lpOverlapped, &a);
 }
 
 DWORD WINAPI
-PeerDistServerCloseStreamHandle(PEERDIST_INSTANCE_HANDLE hPeerDist,
-	PEERDIST_STREAM_HANDLE hStream)
+PeerDistServerCloseStreamHandle(
+	PEERDIST_INSTANCE_HANDLE hPeerDist, PEERDIST_STREAM_HANDLE hStream)
 {
-	return pdc_child_close(hPeerDist, hStream, PDC_STREAM,
-		IPC_STREAM_CLOSE);
+	return pdc_child_close(
+		hPeerDist, hStream, PDC_STREAM, IPC_STREAM_CLOSE);
 }
 
 /* A request that names an identifier and opens nothing. */
@@ -95,8 +95,8 @@ server_request(PEERDIST_INSTANCE_HANDLE h, enum ipc_type type,
 	if (code != ERROR_SUCCESS)
 		return code;
 	l = pdc_instance_link(i);
-	code = l != NULL ? pdc_link_call(l, type, body, NULL) :
-			   PEERDIST_ERROR_SERVICE_UNAVAILABLE;
+	code = l != NULL ? pdc_link_call(l, type, body, NULL)
+			 : PEERDIST_ERROR_SERVICE_UNAVAILABLE;
 	pdc_link_unref(l);
 	pdc_instance_unref(i);
 	return code;
@@ -180,9 +180,9 @@ retrieval_ok(const PEERDIST_RETRIEVAL_OPTIONS *o)
 {
 	return o != NULL && o->cbSize == sizeof(*o) && o->dwReserved == 0 &&
 		o->dwContentInfoMinVersion >=
-			PEERDIST_RETRIEVAL_OPTIONS_CONTENTINFO_VERSION_1 &&
+		PEERDIST_RETRIEVAL_OPTIONS_CONTENTINFO_VERSION_1 &&
 		o->dwContentInfoMaxVersion <=
-			PEERDIST_RETRIEVAL_OPTIONS_CONTENTINFO_VERSION_2 &&
+		PEERDIST_RETRIEVAL_OPTIONS_CONTENTINFO_VERSION_2 &&
 		o->dwContentInfoMinVersion <= o->dwContentInfoMaxVersion;
 }
 
@@ -218,8 +218,8 @@ PeerDistServerRetrieveContentInformation(PEERDIST_INSTANCE_HANDLE hPeerDist,
 		.len = cbMaxNumberOfBytes};
 
 	if (lpOverlapped == NULL || pBuffer == NULL || cbMaxNumberOfBytes == 0)
-		return pdc_pending_refuse_early(lpOverlapped,
-			ERROR_INVALID_PARAMETER);
+		return pdc_pending_refuse_early(
+			lpOverlapped, ERROR_INVALID_PARAMETER);
 	body.length = cbMaxNumberOfBytes;
 	return pdc_async_run(hPeerDist, hContentInfo, lpOverlapped, &a);
 }
@@ -228,8 +228,8 @@ DWORD WINAPI
 PeerDistServerCloseContentInformation(PEERDIST_INSTANCE_HANDLE hPeerDist,
 	PEERDIST_CONTENTINFO_HANDLE hContentInfo)
 {
-	return pdc_child_close(hPeerDist, hContentInfo, PDC_CONTENTINFO,
-		IPC_INFO_CLOSE);
+	return pdc_child_close(
+		hPeerDist, hContentInfo, PDC_CONTENTINFO, IPC_INFO_CLOSE);
 }
 
 DWORD WINAPI
@@ -248,8 +248,8 @@ PeerDistServerCancelAsyncOperation(PEERDIST_INSTANCE_HANDLE hPeerDist,
 	code = pdc_api_instance(hPeerDist, &i);
 	if (code != ERROR_SUCCESS)
 		return code;
-	local = pdc_job_cancel(i, pOverlapped, pContentIdentifier,
-		cbContentIdentifier);
+	local = pdc_job_cancel(
+		i, pOverlapped, pContentIdentifier, cbContentIdentifier);
 	body.identifier = bytes_of(pContentIdentifier, cbContentIdentifier);
 	body.operation = pdc_async_id(i, pOverlapped);
 	pdc_instance_unref(i);

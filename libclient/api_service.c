@@ -105,8 +105,8 @@ status_ask(struct pdc_instance *i, struct pdc_service_status *ret_status)
 }
 
 DWORD WINAPI
-PeerDistGetStatus(PEERDIST_INSTANCE_HANDLE hPeerDist,
-	PEERDIST_STATUS *pPeerDistStatus)
+PeerDistGetStatus(
+	PEERDIST_INSTANCE_HANDLE hPeerDist, PEERDIST_STATUS *pPeerDistStatus)
 {
 	struct pdc_service_status s;
 	struct pdc_instance *i;
@@ -153,8 +153,8 @@ struct registration {
 };
 
 static DWORD
-register_on(struct pdc_instance *i, OVERLAPPED *ov,
-	const struct registration *r)
+register_on(
+	struct pdc_instance *i, OVERLAPPED *ov, const struct registration *r)
 {
 	struct pdc_pending *p = NULL;
 	struct pdc_port *port;
@@ -199,8 +199,8 @@ PeerDistRegisterForStatusChangeNotification(PEERDIST_INSTANCE_HANDLE hPeerDist,
 		.key = ulCompletionKey};
 
 	if (lpOverlapped == NULL || pPeerDistStatus == NULL)
-		return pdc_pending_refuse_early(lpOverlapped,
-			ERROR_INVALID_PARAMETER);
+		return pdc_pending_refuse_early(
+			lpOverlapped, ERROR_INVALID_PARAMETER);
 	return register_run(hPeerDist, lpOverlapped, &r);
 }
 
@@ -216,8 +216,8 @@ PeerDistRegisterForStatusChangeNotificationEx(
 
 	if (lpOverlapped == NULL || pPeerDistStatus == NULL ||
 		pPeerDistStatus->cbSize != sizeof(*pPeerDistStatus))
-		return pdc_pending_refuse_early(lpOverlapped,
-			ERROR_INVALID_PARAMETER);
+		return pdc_pending_refuse_early(
+			lpOverlapped, ERROR_INVALID_PARAMETER);
 	return register_run(hPeerDist, lpOverlapped, &r);
 }
 

@@ -18,8 +18,8 @@ pages_of(uint32_t len)
 }
 
 int
-pdc_area_init(struct pdc_area *a, int fd, uint32_t write_size,
-	uint32_t read_size)
+pdc_area_init(
+	struct pdc_area *a, int fd, uint32_t write_size, uint32_t read_size)
 {
 	size_t size = (size_t)write_size + read_size;
 	void *map;

@@ -29,8 +29,8 @@ struct pdc_area {
 
 /* fd may be -1; it stays the caller's.  -errno, and then there is nothing to
  * undo. */
-int pdc_area_init(struct pdc_area *, int fd, uint32_t write_size,
-	uint32_t read_size);
+int pdc_area_init(
+	struct pdc_area *, int fd, uint32_t write_size, uint32_t read_size);
 void pdc_area_done(struct pdc_area *);
 /* A range of up to want bytes, at least `least`; its length, or 0 when there
  * is no room.  later: for a later slice, may use the reserve. */
@@ -39,7 +39,7 @@ uint32_t pdc_area_take(struct pdc_area *, uint32_t want, uint32_t least,
 /* false when that is not a range in use. */
 bool pdc_area_release(struct pdc_area *, uint32_t offset, uint32_t len);
 /* Bytes of the read half, or NULL when they are not inside. */
-const uint8_t *pdc_area_read_at(const struct pdc_area *, uint32_t offset,
-	uint32_t len);
+const uint8_t *pdc_area_read_at(
+	const struct pdc_area *, uint32_t offset, uint32_t len);
 
 #endif

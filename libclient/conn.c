@@ -70,7 +70,7 @@ fork_child(void)
 {
 	struct pdc_instance *i;
 
-	LIST_FOREACH(i, &instances.all, all_link) {
+	LIST_FOREACH (i, &instances.all, all_link) {
 		close_if(atomic_load(&i->sock_fd));
 		close_if(i->epoll_fd);
 		close_if(i->wake_fd);
@@ -148,7 +148,7 @@ connect_greet(struct pdc_instance *i, struct ipc_chan **ret_chan,
 	struct ipc_greeting *ret_greeting)
 {
 	struct timeval limit = {.tv_sec = PDC_ANSWER_TIMEOUT_MS / 1000};
-	int fd = ipc_connect(ipc_socket_path(), PDC_CONNECT_WAIT_MS), r;
+	int fd = ipc_connect(i->path, PDC_CONNECT_WAIT_MS), r;
 	bool stop;
 
 	if (fd < 0)
@@ -161,8 +161,8 @@ connect_greet(struct pdc_instance *i, struct ipc_chan **ret_chan,
 	atomic_store(&i->sock_fd, ipc_chan_fd(*ret_chan));
 	stop = i->stop; /* from now on pdc_instance_stop() interrupts us */
 	pthread_mutex_unlock(&i->lock);
-	r = stop ? -ECANCELED :
-		   ipc_greet(*ret_chan, IPC_FEATURE_AREA, CLIENT_NAME, GREET_MS,
+	r = stop ? -ECANCELED
+		 : ipc_greet(*ret_chan, IPC_FEATURE_AREA, CLIENT_NAME, GREET_MS,
 			   ret_greeting);
 	if (r < 0) {
 		pthread_mutex_lock(&i->lock);
@@ -208,7 +208,7 @@ static void
 watch_start(struct pdc_instance *i)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &i->watch_fd};
-	AUTO_FREE char *path = strdup(ipc_socket_path());
+	AUTO_FREE char *path = strdup(i->path);
 
 	if (i->watch_fd >= 0 || path == NULL)
 		return;
@@ -366,6 +366,7 @@ instance_free(struct pdc_object *o)
 	close_if(i->watch_fd);
 	close_if(i->wake_fd);
 	close_if(i->epoll_fd);
+	free(i->path);
 	pthread_mutex_destroy(&i->lock);
 	pthread_mutex_destroy(&i->status_lock);
 	pthread_cond_destroy(&i->cond);
@@ -384,6 +385,11 @@ instance_open(struct pdc_instance *i)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = i};
 
+	/* Now, since the application may change its environment later, and the
+	 * reader thread must not look at it then. */
+	i->path = strdup(ipc_socket_path());
+	if (i->path == NULL)
+		return err_new(-ENOMEM);
 	i->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	i->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (i->epoll_fd < 0 || i->wake_fd < 0)
@@ -466,30 +472,38 @@ pdc_instance_stop(struct pdc_instance *i)
 	pthread_mutex_unlock(&instances.lock);
 }
 
+/* A connection that is just being taken down is none. */
+static bool
+link_usable(const struct pdc_instance *i)
+{
+	return i->link != NULL && !atomic_load(&i->link->dead);
+}
+
 struct pdc_link *
 pdc_instance_link(struct pdc_instance *i)
 {
 	uint64_t deadline = pdc_deadline_us(PDC_CONNECT_WAIT_MS);
-	struct pdc_link *l;
+	struct pdc_link *l = NULL;
 	uint64_t attempt;
 	bool in_time = true;
 
 	pthread_mutex_lock(&i->lock);
-	if (i->link == NULL && !i->stop) {
+	if (!link_usable(i) && !i->stop) {
 		/* The attempt that is being made, or else the next one. */
-		attempt = i->attempts_ended < i->attempts_begun ?
-			i->attempts_begun :
-			i->attempts_begun + 1;
+		attempt = i->attempts_ended < i->attempts_begun
+			? i->attempts_begun
+			: i->attempts_begun + 1;
 		i->attempts_wanted = MAX_OF(i->attempts_wanted, attempt);
 		pdc_instance_wake(i);
-		while (in_time && i->link == NULL && !i->stop &&
+		while (in_time && !link_usable(i) && !i->stop &&
 			i->attempts_ended < attempt)
-			in_time = pdc_cond_wait_until(&i->cond, &i->lock,
-				deadline);
+			in_time = pdc_cond_wait_until(
+				&i->cond, &i->lock, deadline);
 	}
-	l = i->link;
-	if (l != NULL)
+	if (link_usable(i)) {
+		l = i->link;
 		atomic_fetch_add(&l->refs, 1);
+	}
 	pthread_mutex_unlock(&i->lock);
 	return l;
 }

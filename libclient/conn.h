@@ -30,7 +30,7 @@
 
 #define PDC_ANSWER_TIMEOUT_MS 10000
 #define PDC_CONNECT_WAIT_MS   1000
-#define PDC_QUEUE_MAX	      (1024u * 1024u)
+#define PDC_QUEUE_MAX         (1024u * 1024u)
 
 struct pdc_instance;
 
@@ -101,9 +101,10 @@ struct pdc_instance {
 	struct pdc_object object;
 	LIST_ENTRY(pdc_instance) all_link;
 	pthread_t reader;
+	char *path; /* of the socket */
 	int epoll_fd;
 	int wake_fd;
-	int watch_fd;	    /* inotify, while there is no connection */
+	int watch_fd;       /* inotify, while there is no connection */
 	atomic_int sock_fd; /* of the connection, for the child after fork */
 
 	pthread_mutex_t lock;
@@ -159,8 +160,8 @@ void pdc_link_fail(struct pdc_link *, DWORD code);
 
 enum pdc_send_mode {
 	PDC_SEND_QUEUE, /* never blocks; the caller flushes later */
-	PDC_SEND_NOW,	/* waits for room first when too much is queued */
-	PDC_SEND_END,	/* as NOW, and the last thing to be sent */
+	PDC_SEND_NOW,   /* waits for room first when too much is queued */
+	PDC_SEND_END,   /* as NOW, and the last thing to be sent */
 };
 
 /* fd: goes with the frame, or -1.  0, 8, 4056, 4065. */
@@ -187,13 +188,13 @@ struct pdc_submit {
 	enum ipc_type type;
 	const ProtobufCMessage *body;
 	Pd__Slice *slice; /* part of the body of an add, filled here */
-	int fd;		  /* -1 */
+	int fd;           /* -1 */
 };
 
 /* Sends an operation and waits for its ACK.  997: accepted, the record is no
  * longer the caller's; anything else: refused, and the record is gone too. */
-DWORD pdc_link_submit(struct pdc_link *, struct pdc_pending *,
-	struct pdc_submit *);
+DWORD pdc_link_submit(
+	struct pdc_link *, struct pdc_pending *, struct pdc_submit *);
 
 /* conn_feed.c: slices of adds, with the receive side except for the first. */
 

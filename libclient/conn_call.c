@@ -95,8 +95,8 @@ pdc_link_send(struct pdc_link *l, enum ipc_type type, uint64_t id,
 		code = PEERDIST_ERROR_SERVICE_UNAVAILABLE;
 	else if (l->ended && mode != PDC_SEND_QUEUE)
 		code = PEERDIST_ERROR_SHUTDOWN_IN_PROGRESS;
-	else if (ipc_chan_queue(l->chan, type, id, body, &fd,
-			 fd >= 0 ? 1 : 0) < 0)
+	else if (ipc_chan_queue(l->chan, type, id, body, &fd, fd >= 0 ? 1 : 0) <
+		0)
 		code = ERROR_NOT_ENOUGH_MEMORY;
 	if (code == ERROR_SUCCESS) {
 		l->ended = l->ended || mode == PDC_SEND_END;
@@ -145,8 +145,7 @@ pdc_link_end(struct pdc_link *l)
 }
 
 static DWORD
-submit_and_wait(struct pdc_link *l, struct pdc_pending *p,
-	struct pdc_submit *s)
+submit_and_wait(struct pdc_link *l, struct pdc_pending *p, struct pdc_submit *s)
 {
 	struct pdc_call call = {.pending = p, .id = p->id};
 	DWORD code = pdc_call_begin(l, &call);
@@ -159,8 +158,8 @@ submit_and_wait(struct pdc_link *l, struct pdc_pending *p,
 	if (code != ERROR_SUCCESS) {
 		pdc_call_drop(l, &call);
 		if (s->slice != NULL && s->slice->inline_data.len == 0)
-			pdc_area_release(&l->area, s->slice->offset,
-				s->slice->length);
+			pdc_area_release(
+				&l->area, s->slice->offset, s->slice->length);
 		return code;
 	}
 	pdc_call_wait(l, &call);
@@ -170,8 +169,7 @@ submit_and_wait(struct pdc_link *l, struct pdc_pending *p,
 /* Whoever has the receive side may complete the operation as soon as it saw the
  * ACK; so after an ACK of 0 the record is not looked at. */
 DWORD
-pdc_link_submit(struct pdc_link *l, struct pdc_pending *p,
-	struct pdc_submit *s)
+pdc_link_submit(struct pdc_link *l, struct pdc_pending *p, struct pdc_submit *s)
 {
 	DWORD code = pdc_slots_enter(&l->slots, p);
 

@@ -27,9 +27,9 @@ pdc_feed_place(struct pdc_link *l, struct pdc_pending *p, uint32_t len,
 	len = MIN_OF(len, p->u.add.len - p->u.add.taken);
 	len = MIN_OF(len, IPC_SLICE_MAX);
 	least = MIN_OF(len, first ? LEAST_FIRST : PDC_AREA_PAGE);
-	n = len > IPC_INLINE_MAX ?
-		pdc_area_take(&l->area, len, least, !first, &offset) :
-		0;
+	n = len > IPC_INLINE_MAX
+		? pdc_area_take(&l->area, len, least, !first, &offset)
+		: 0;
 	if (n > 0) {
 		memcpy(l->area.map + offset, data, n);
 		ret_slice->offset = offset;

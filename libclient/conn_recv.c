@@ -68,7 +68,7 @@ call_answer(struct pdc_link *l, uint64_t id, bool ack, const Pd__Reply *reply)
 	if (!code_fits(reply->code))
 		return false;
 	pthread_mutex_lock(&l->recv_lock);
-	LIST_FOREACH(c, &l->calls, link) {
+	LIST_FOREACH (c, &l->calls, link) {
 		if (c->done || c->id != id || (c->pending != NULL) != ack)
 			continue;
 		c->done = true;
@@ -172,8 +172,8 @@ link_handle(struct pdc_link *l, struct ipc_msg *m)
 	case IPC_NEED:
 		return pdc_feed_need(l, m->header.id, m->u.need->length);
 	case IPC_RELEASED:
-		return pdc_feed_released(l, m->u.range->offset,
-			m->u.range->length);
+		return pdc_feed_released(
+			l, m->u.range->offset, m->u.range->length);
 	default:
 		return false;
 	}
@@ -228,8 +228,7 @@ link_read_for(struct pdc_link *l, struct pdc_call *c)
 
 	while (ok && !c->done && !atomic_load(&l->dead)) {
 		ok = ipc_chan_read(l->chan, true, &more) == 0 &&
-			link_drain(l) &&
-			(c->done || clock_now_us() < deadline);
+			link_drain(l) && (c->done || clock_now_us() < deadline);
 	}
 	if (!ok)
 		pdc_link_fail(l, PEERDIST_ERROR_INVALIDATED);
@@ -240,7 +239,7 @@ call_waiting(struct pdc_link *l)
 {
 	struct pdc_call *c;
 
-	LIST_FOREACH(c, &l->calls, link)
+	LIST_FOREACH (c, &l->calls, link)
 		if (!c->done)
 			return c;
 	return NULL;
@@ -308,7 +307,7 @@ calls_fail(struct pdc_link *l)
 	struct pdc_call *c;
 
 	pthread_mutex_lock(&l->recv_lock);
-	LIST_FOREACH(c, &l->calls, link) {
+	LIST_FOREACH (c, &l->calls, link) {
 		if (c->done)
 			continue;
 		c->done = true;

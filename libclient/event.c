@@ -144,7 +144,8 @@ wait_try_all(struct wait *w)
 	for (i = 0; i < w->n; i++)
 		pthread_mutex_lock(&w->sorted[i]->lock);
 	for (i = 0; i < w->n; i++) {
-		w->polls[i].fd = w->sorted[i]->signalled ? -1 : w->sorted[i]->fd;
+		w->polls[i].fd =
+			w->sorted[i]->signalled ? -1 : w->sorted[i]->fd;
 		ready = ready && w->sorted[i]->signalled;
 	}
 	for (i = 0; i < w->n; i++) {
@@ -179,8 +180,8 @@ wait_run(struct wait *w, DWORD timeout_ms)
 static int
 compare_events(const void *a, const void *b)
 {
-	uintptr_t x = (uintptr_t)*(struct pdc_event *const *)a;
-	uintptr_t y = (uintptr_t)*(struct pdc_event *const *)b;
+	uintptr_t x = (uintptr_t) * (struct pdc_event *const *)a;
+	uintptr_t y = (uintptr_t) * (struct pdc_event *const *)b;
 
 	return (x > y) - (x < y);
 }
@@ -232,8 +233,8 @@ DWORD WINAPI
 pdw_WaitForMultipleObjectsEx(DWORD nCount, const HANDLE *lpHandles,
 	BOOL bWaitAll, DWORD dwMilliseconds, BOOL bAlertable)
 {
-	return pdw_WaitForMultipleObjects(nCount, lpHandles, bWaitAll,
-		dwMilliseconds);
+	return pdw_WaitForMultipleObjects(
+		nCount, lpHandles, bWaitAll, dwMilliseconds);
 }
 
 DWORD WINAPI
@@ -243,8 +244,7 @@ pdw_WaitForSingleObject(HANDLE hHandle, DWORD dwMilliseconds)
 }
 
 DWORD WINAPI
-pdw_WaitForSingleObjectEx(HANDLE hHandle, DWORD dwMilliseconds,
-	BOOL bAlertable)
+pdw_WaitForSingleObjectEx(HANDLE hHandle, DWORD dwMilliseconds, BOOL bAlertable)
 {
 	return pdw_WaitForSingleObject(hHandle, dwMilliseconds);
 }

@@ -193,8 +193,8 @@ job_publish(struct pdc_job *j)
 		return code;
 	memset(&j->ov, 0, sizeof(j->ov));
 	return job_wait(j,
-		PeerDistServerPublishCompleteStream(j->instance_handle,
-			j->stream, &j->ov));
+		PeerDistServerPublishCompleteStream(
+			j->instance_handle, j->stream, &j->ov));
 }
 
 /* An operation that is under way ends with 4057 when the service goes, and
@@ -228,8 +228,8 @@ job_run(void *arg)
 	if (p != NULL)
 		pdc_pending_deliver(p, &outcome);
 	else if (outcome.code == ERROR_SUCCESS)
-		PeerDistServerUnpublish(j->instance_handle,
-			(DWORD)j->ident_len, j->ident);
+		PeerDistServerUnpublish(
+			j->instance_handle, (DWORD)j->ident_len, j->ident);
 	job_unref(j);
 	return NULL;
 }
@@ -308,8 +308,8 @@ static DWORD
 publish_by_daemon(struct pdc_instance *i, const struct publish *a)
 {
 	Pd__SubmitPublishFile body = PD__SUBMIT_PUBLISH_FILE__INIT;
-	struct pdc_submit s = {IPC_SUBMIT_PUBLISH_FILE, &body.base, NULL,
-		a->file->fd};
+	struct pdc_submit s = {
+		IPC_SUBMIT_PUBLISH_FILE, &body.base, NULL, a->file->fd};
 	struct pdc_pending *p;
 	struct pdc_link *l;
 	DWORD code;
@@ -338,8 +338,8 @@ publish_check(const PDW_PUBLISH_FILE *f, OVERLAPPED *ov)
 	struct stat st;
 
 	if (f == NULL || ov == NULL || f->cbSize != sizeof(*f) ||
-		!pdc_identifier_ok(f->cbContentIdentifier,
-			f->pContentIdentifier) ||
+		!pdc_identifier_ok(
+			f->cbContentIdentifier, f->pContentIdentifier) ||
 		!pdc_options_ok(f->pOptions) || !pdc_overlapped_clear(ov) ||
 		f->ullLength > UINT64_MAX - f->ullOffset)
 		return ERROR_INVALID_PARAMETER;
@@ -399,7 +399,7 @@ job_abort(struct pdc_instance *i, const OVERLAPPED *ov, const BYTE *ident,
 	struct pdc_job *j;
 
 	pthread_mutex_lock(&i->lock);
-	LIST_FOREACH(j, &i->jobs, link)
+	LIST_FOREACH (j, &i->jobs, link)
 		if (job_matches(j, ov, ident, ident_len))
 			break;
 	if (j != NULL) {

@@ -7,10 +7,10 @@
 
 /* Index from bit 2, generation above it; the highest bit stays clear. */
 #if UINTPTR_MAX > 0xFFFFFFFFu
-#define INDEX_BITS	24
+#define INDEX_BITS      24
 #define GENERATION_BITS 37
 #else
-#define INDEX_BITS	16
+#define INDEX_BITS      16
 #define GENERATION_BITS 13
 #endif
 #define INDEX_MAX      ((UINT64_C(1) << INDEX_BITS) - 1)

@@ -35,8 +35,8 @@ struct pdc_object {
 };
 
 /* One reference, the caller's. */
-void pdc_object_init(struct pdc_object *, enum pdc_kind,
-	void (*free)(struct pdc_object *));
+void pdc_object_init(
+	struct pdc_object *, enum pdc_kind, void (*free)(struct pdc_object *));
 void pdc_object_ref(struct pdc_object *);
 /* May free; NULL is allowed. */
 void pdc_object_unref(struct pdc_object *);

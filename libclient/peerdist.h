@@ -80,17 +80,17 @@ extern "C" {
 #define PEERDIST_PUBLICATION_OPTIONS_VERSION_1 ((DWORD)1)
 #define PEERDIST_PUBLICATION_OPTIONS_VERSION_2 ((DWORD)2)
 #if NTDDI_VERSION >= NTDDI_WIN8
-#define PEERDIST_PUBLICATION_OPTIONS_VERSION                                   \
+#define PEERDIST_PUBLICATION_OPTIONS_VERSION \
 	PEERDIST_PUBLICATION_OPTIONS_VERSION_2
 #else
-#define PEERDIST_PUBLICATION_OPTIONS_VERSION                                   \
+#define PEERDIST_PUBLICATION_OPTIONS_VERSION \
 	PEERDIST_PUBLICATION_OPTIONS_VERSION_1
 #endif
 
 /* Time-outs of reads in milliseconds: no traffic at all; the protocol's own
  * five seconds. */
 #define PEERDIST_READ_TIMEOUT_LOCAL_CACHE_ONLY ((DWORD)0)
-#define PEERDIST_READ_TIMEOUT_DEFAULT	       ((DWORD)0xFFFFFFFE)
+#define PEERDIST_READ_TIMEOUT_DEFAULT          ((DWORD)0xFFFFFFFE)
 
 /* All four are HANDLEs: the compiler does not tell them apart, the library
  * does.  They are not for CloseHandle and cannot be waited on. */
@@ -114,7 +114,7 @@ typedef struct peerdist_content_tag_tag {
 typedef const PEERDIST_CONTENT_TAG *PCPEERDIST_CONTENT_TAG;
 
 typedef enum {
-	PEERDIST_STATUS_DISABLED = 0,	 /* by policy or settings */
+	PEERDIST_STATUS_DISABLED = 0,    /* by policy or settings */
 	PEERDIST_STATUS_UNAVAILABLE = 1, /* not reachable, or not ready */
 	PEERDIST_STATUS_AVAILABLE = 2
 } PEERDIST_STATUS;
@@ -150,8 +150,8 @@ DWORD WINAPI PeerDistShutdown(PEERDIST_INSTANCE_HANDLE hPeerDist);
  *
  * 0; 87; 6 [L].  Page: nf-peerdist-peerdistgetstatus
  */
-DWORD WINAPI PeerDistGetStatus(PEERDIST_INSTANCE_HANDLE hPeerDist,
-	PEERDIST_STATUS *pPeerDistStatus);
+DWORD WINAPI PeerDistGetStatus(
+	PEERDIST_INSTANCE_HANDLE hPeerDist, PEERDIST_STATUS *pPeerDistStatus);
 
 /*
  * Async.  Asks for one notification: completes when the status differs from
@@ -417,7 +417,7 @@ DWORD WINAPI PeerDistClientCancelAsyncOperation(
 
 #define PEERDIST_RETRIEVAL_OPTIONS_CONTENTINFO_VERSION_1 ((DWORD)1)
 #define PEERDIST_RETRIEVAL_OPTIONS_CONTENTINFO_VERSION_2 ((DWORD)2)
-#define PEERDIST_RETRIEVAL_OPTIONS_CONTENTINFO_VERSION                         \
+#define PEERDIST_RETRIEVAL_OPTIONS_CONTENTINFO_VERSION \
 	PEERDIST_RETRIEVAL_OPTIONS_CONTENTINFO_VERSION_2
 
 /* Formats of content information that the requesting client can read.  cbSize
@@ -442,7 +442,8 @@ typedef const PEERDIST_STATUS_INFO *PCPEERDIST_STATUS_INFO;
 typedef enum _PEERDIST_CLIENT_INFO_BY_HANDLE_CLASS {
 	PeerDistClientBasicInfo,
 	MaximumPeerDistClientInfoByHandlesClass
-} PEERDIST_CLIENT_INFO_BY_HANDLE_CLASS, *PPEERDIST_CLIENT_INFO_BY_HANDLE_CLASS;
+} PEERDIST_CLIENT_INFO_BY_HANDLE_CLASS,
+	*PPEERDIST_CLIENT_INFO_BY_HANDLE_CLASS;
 
 typedef struct _PEERDIST_CLIENT_BASIC_INFO {
 	BOOL fFlashCrowd; /* many fetch this content right now: retry soon */
@@ -487,9 +488,9 @@ BOOL WINAPI PeerDistGetOverlappedResult(LPOVERLAPPED lpOverlapped,
 DWORD WINAPI PeerDistServerOpenContentInformationEx(
 	PEERDIST_INSTANCE_HANDLE hPeerDist, DWORD cbContentIdentifier,
 	PBYTE pContentIdentifier, ULONGLONG ullContentOffset,
-	ULONGLONG cbContentLength, PEERDIST_RETRIEVAL_OPTIONS *pRetrievalOptions,
-	HANDLE hCompletionPort, ULONG_PTR ulCompletionKey,
-	PPEERDIST_CONTENTINFO_HANDLE phContentInfo);
+	ULONGLONG cbContentLength,
+	PEERDIST_RETRIEVAL_OPTIONS *pRetrievalOptions, HANDLE hCompletionPort,
+	ULONG_PTR ulCompletionKey, PPEERDIST_CONTENTINFO_HANDLE phContentInfo);
 
 /*
  * Asks about a consumer object.  The only class is PeerDistClientBasicInfo,
@@ -539,7 +540,7 @@ DWORD WINAPI pdw_ServerPublishFile(PEERDIST_INSTANCE_HANDLE hPeerDist,
 #endif
 
 #if NTDDI_VERSION >= NTDDI_WIN8
-#define PEERDIST_ASSERT_SIZE_(type, size)                                      \
+#define PEERDIST_ASSERT_SIZE_(type, size) \
 	PEERDIST_STATIC_ASSERT_(sizeof(type) == (size), #type)
 #ifdef __cplusplus
 #define PEERDIST_STATIC_ASSERT_ static_assert

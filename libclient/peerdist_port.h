@@ -50,13 +50,12 @@ BOOL WINAPI pdw_ResetEvent(HANDLE hEvent);
 /* Of events only.  Time during which the machine is suspended does not count.
  * bAlertable is accepted and ignored. */
 DWORD WINAPI pdw_WaitForSingleObject(HANDLE hHandle, DWORD dwMilliseconds);
-DWORD WINAPI pdw_WaitForSingleObjectEx(HANDLE hHandle, DWORD dwMilliseconds,
-	BOOL bAlertable);
+DWORD WINAPI pdw_WaitForSingleObjectEx(
+	HANDLE hHandle, DWORD dwMilliseconds, BOOL bAlertable);
 DWORD WINAPI pdw_WaitForMultipleObjects(DWORD nCount, const HANDLE *lpHandles,
 	BOOL bWaitAll, DWORD dwMilliseconds);
-DWORD WINAPI pdw_WaitForMultipleObjectsEx(DWORD nCount,
-	const HANDLE *lpHandles, BOOL bWaitAll, DWORD dwMilliseconds,
-	BOOL bAlertable);
+DWORD WINAPI pdw_WaitForMultipleObjectsEx(DWORD nCount, const HANDLE *lpHandles,
+	BOOL bWaitAll, DWORD dwMilliseconds, BOOL bAlertable);
 
 /*
  * Completion ports.  Only new ports are made: FileHandle must be

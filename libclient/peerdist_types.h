@@ -84,7 +84,7 @@ typedef struct _SECURITY_ATTRIBUTES {
 /* State of one asynchronous call.  Members that a call does not use must be 0.
  * From the call until its completion it belongs to the library. */
 typedef struct _OVERLAPPED {
-	ULONG_PTR Internal;	/* status, see HasOverlappedIoCompleted */
+	ULONG_PTR Internal;     /* status, see HasOverlappedIoCompleted */
 	ULONG_PTR InternalHigh; /* bytes transferred */
 	__extension__ union {
 		__extension__ struct {
@@ -112,21 +112,21 @@ typedef struct _OVERLAPPED_ENTRY {
 #define INFINITE 0xFFFFFFFF
 #endif
 #ifndef MAKEWORD
-#define MAKEWORD(low, high)                                                    \
-	((WORD)(((DWORD)(low) & 0xFF) | ((DWORD)(high) & 0xFF) << 8))
+#define MAKEWORD(low, high) \
+	((WORD)(((DWORD)(low)&0xFF) | ((DWORD)(high)&0xFF) << 8))
 #endif
 #ifndef MAKELONG
-#define MAKELONG(low, high)                                                    \
-	((LONG)(((DWORD)(low) & 0xFFFF) | ((DWORD)(high) & 0xFFFF) << 16))
+#define MAKELONG(low, high) \
+	((LONG)(((DWORD)(low)&0xFFFF) | ((DWORD)(high)&0xFFFF) << 16))
 #endif
 #ifndef LOWORD
-#define LOWORD(l) ((WORD)((DWORD_PTR)(l) & 0xFFFF))
+#define LOWORD(l) ((WORD)((DWORD_PTR)(l)&0xFFFF))
 #endif
 #ifndef HIWORD
 #define HIWORD(l) ((WORD)((DWORD_PTR)(l) >> 16 & 0xFFFF))
 #endif
 #ifndef LOBYTE
-#define LOBYTE(w) ((BYTE)((DWORD_PTR)(w) & 0xFF))
+#define LOBYTE(w) ((BYTE)((DWORD_PTR)(w)&0xFF))
 #endif
 #ifndef HIBYTE
 #define HIBYTE(w) ((BYTE)((DWORD_PTR)(w) >> 8 & 0xFF))
@@ -154,8 +154,8 @@ typedef struct _OVERLAPPED_ENTRY {
 /* True once the operation has completed.  May be asked from any thread at any
  * time, as long as the structure exists. */
 #ifndef HasOverlappedIoCompleted
-#define HasOverlappedIoCompleted(overlapped)                                   \
-	((DWORD)__atomic_load_n(&(overlapped)->Internal, __ATOMIC_ACQUIRE) !=  \
+#define HasOverlappedIoCompleted(overlapped) \
+	((DWORD)__atomic_load_n(&(overlapped)->Internal, __ATOMIC_ACQUIRE) != \
 		(DWORD)STATUS_PENDING)
 #endif
 

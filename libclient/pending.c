@@ -12,7 +12,7 @@
  *   6  the packet, which lies in the record, is queued
  *   7  references are dropped
  *
- * Steps 1 to 4 are one critical section of the table: PeerDistGetOverlappedResult
+ * Steps 1 to 4 are one critical section of the table: who asks for a result
  * either finds the record or sees a finished OVERLAPPED, never something
  * between.  The table is cut into shards by address, each with its own lock;
  * open addressing, entries are moved back when one is removed.
@@ -27,14 +27,14 @@
 #include "libclient/util.h"
 #include "proto/ipc_msg.h"
 
-#define SHARDS	      64u
+#define SHARDS        64u
 #define SHARD_MIN_CAP 16u
-#define NO_SLOT	      UINT32_MAX
+#define NO_SLOT       UINT32_MAX
 
 struct shard {
 	pthread_mutex_t lock;
 	struct pdc_pending **cells; /* NULL: empty */
-	size_t cap;		    /* a power of 2, or 0 */
+	size_t cap;                 /* a power of 2, or 0 */
 	size_t used;
 };
 
@@ -318,8 +318,8 @@ overlapped_result(OVERLAPPED *ov, DWORD *ret_code, DWORD *ret_bytes)
 }
 
 DWORD
-pdc_pending_result(OVERLAPPED *ov, DWORD timeout_ms, DWORD *ret_bytes,
-	bool *ret_complete)
+pdc_pending_result(
+	OVERLAPPED *ov, DWORD timeout_ms, DWORD *ret_bytes, bool *ret_complete)
 {
 	struct pdc_pending *p = pdc_pending_find(ov);
 	DWORD code;

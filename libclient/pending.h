@@ -94,8 +94,8 @@ DWORD pdc_pending_refuse_early(OVERLAPPED *, DWORD code);
 /* With a reference for the caller, or NULL. */
 struct pdc_pending *pdc_pending_find(OVERLAPPED *);
 /* What PeerDistGetOverlappedResult returns as last error; 0 for TRUE. */
-DWORD pdc_pending_result(OVERLAPPED *, DWORD timeout_ms, DWORD *ret_bytes,
-	bool *ret_complete);
+DWORD pdc_pending_result(
+	OVERLAPPED *, DWORD timeout_ms, DWORD *ret_bytes, bool *ret_complete);
 /* After fork, in the child. */
 void pdc_pending_forget_all(void);
 

@@ -244,8 +244,8 @@ pdw_GetQueuedCompletionStatusEx(HANDLE CompletionPort,
 
 	if (lpCompletionPortEntries != NULL && ulNumEntriesRemoved != NULL &&
 		ulCount > 0)
-		code = port_take_handle(CompletionPort,
-			lpCompletionPortEntries, ulCount, &n, dwMilliseconds);
+		code = port_take_handle(CompletionPort, lpCompletionPortEntries,
+			ulCount, &n, dwMilliseconds);
 	if (ulNumEntriesRemoved != NULL)
 		*ulNumEntriesRemoved = n;
 	if (code != ERROR_SUCCESS)

@@ -56,8 +56,8 @@ timespec_of(uint64_t us)
 }
 
 bool
-pdc_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock,
-	uint64_t deadline_us)
+pdc_cond_wait_until(
+	pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t deadline_us)
 {
 	struct timespec ts;
 
@@ -94,7 +94,7 @@ pdc_latch_wait(atomic_uint *latch, uint64_t deadline_us)
 			deadline_us == UINT64_MAX ? NULL : &ts, NULL,
 			FUTEX_BITSET_MATCH_ANY);
 		if (r < 0 && errno == ETIMEDOUT)
-			return atomic_load_explicit(latch,
-				       memory_order_acquire) == 1;
+			return atomic_load_explicit(
+				       latch, memory_order_acquire) == 1;
 	}
 }

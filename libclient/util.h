@@ -18,8 +18,8 @@ int pdc_deadline_left_ms(uint64_t deadline_us);
 /* A condition that counts by the monotonic clock. */
 void pdc_cond_init(pthread_cond_t *);
 /* false when the deadline is over. */
-bool pdc_cond_wait_until(pthread_cond_t *, pthread_mutex_t *,
-	uint64_t deadline_us);
+bool pdc_cond_wait_until(
+	pthread_cond_t *, pthread_mutex_t *, uint64_t deadline_us);
 
 /* A word that goes from 0 to 1 once, and threads that wait for it. */
 void pdc_latch_open(atomic_uint *);

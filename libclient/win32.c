@@ -14,8 +14,8 @@
 #include "common/macros.h"
 #include "libclient/peerdist_port.h"
 
-#define HEAP_ZERO	       0x08u
-#define LOCAL_ZERO	       0x40u
+#define HEAP_ZERO              0x08u
+#define LOCAL_ZERO             0x40u
 #define FORMAT_ALLOCATE_BUFFER 0x100u
 
 static _Thread_local DWORD last_error;
@@ -163,8 +163,8 @@ pdw_FormatMessageA(DWORD dwFlags, const void *lpSource, DWORD dwMessageId,
 	size_t need;
 
 	if (text == NULL || lpBuffer == NULL) {
-		pdw_SetLastError(text == NULL ? ERROR_NOT_FOUND :
-						ERROR_INVALID_PARAMETER);
+		pdw_SetLastError(text == NULL ? ERROR_NOT_FOUND
+					      : ERROR_INVALID_PARAMETER);
 		return 0;
 	}
 	need = strlen(text) + sizeof("\r\n");

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../peerdist_port.h"
+#include "peerdist_port.h"
 
 typedef wchar_t WCHAR;
 typedef WCHAR *PWSTR, *LPWSTR;
@@ -65,8 +65,8 @@ typedef union _ULARGE_INTEGER {
 #ifndef _WIN32_WINNT
 #define _WIN32_WINNT (NTDDI_VERSION >> 16)
 #endif
-#define APIENTRY   WINAPI
-#define CONST	   const
+#define APIENTRY WINAPI
+#define CONST    const
 #define FAR
 #define NEAR
 #define DUMMYUNIONNAME
@@ -74,8 +74,8 @@ typedef union _ULARGE_INTEGER {
 #define DECLSPEC_IMPORT
 
 #define WINAPI_PARTITION_DESKTOP   1
-#define WINAPI_PARTITION_APP	   1
-#define WINAPI_PARTITION_SYSTEM	   1
+#define WINAPI_PARTITION_APP       1
+#define WINAPI_PARTITION_SYSTEM    1
 #define WINAPI_FAMILY_PARTITION(x) 1
 
 /* Annotations. */
@@ -101,38 +101,38 @@ typedef union _ULARGE_INTEGER {
 #define OPTIONAL
 
 #define UNREFERENCED_PARAMETER(p) ((void)(p))
-#define ARRAYSIZE(a)		  (sizeof(a) / sizeof((a)[0]))
-#define ZeroMemory(p, n)	  memset((p), 0, (n))
-#define FillMemory(p, n, c)	  memset((p), (c), (n))
-#define CopyMemory(d, s, n)	  memcpy((d), (s), (n))
-#define MoveMemory(d, s, n)	  memmove((d), (s), (n))
-#define RtlZeroMemory		  ZeroMemory
-#define RtlCopyMemory		  CopyMemory
-#define SecureZeroMemory(p, n)                                                 \
-	(memset((p), 0, (n)), __extension__({                                  \
-		__asm__ __volatile__("" : : "r"(p) : "memory");                \
-		(PVOID)(p);                                                    \
+#define ARRAYSIZE(a)              (sizeof(a) / sizeof((a)[0]))
+#define ZeroMemory(p, n)          memset((p), 0, (n))
+#define FillMemory(p, n, c)       memset((p), (c), (n))
+#define CopyMemory(d, s, n)       memcpy((d), (s), (n))
+#define MoveMemory(d, s, n)       memmove((d), (s), (n))
+#define RtlZeroMemory             ZeroMemory
+#define RtlCopyMemory             CopyMemory
+#define SecureZeroMemory(p, n) \
+	(memset((p), 0, (n)), __extension__({ \
+		__asm__ __volatile__("" : : "r"(p) : "memory"); \
+		(PVOID)(p); \
 	}))
 
-#define NO_ERROR	      ERROR_SUCCESS
-#define S_OK		      ((HRESULT)0)
-#define S_FALSE		      ((HRESULT)1)
-#define E_FAIL		      ((HRESULT)0x80004005)
-#define SUCCEEDED(hr)	      ((HRESULT)(hr) >= 0)
-#define FAILED(hr)	      ((HRESULT)(hr) < 0)
-#define RPC_S_OK	      ((RPC_STATUS)0)
-#define HRESULT_FROM_WIN32(e)                                                  \
-	((HRESULT)(e) <= 0 ? (HRESULT)(e) :                                    \
-			     (HRESULT)(((DWORD)(e) & 0xFFFF) | 0x80070000))
+#define NO_ERROR      ERROR_SUCCESS
+#define S_OK          ((HRESULT)0)
+#define S_FALSE       ((HRESULT)1)
+#define E_FAIL        ((HRESULT)0x80004005)
+#define SUCCEEDED(hr) ((HRESULT)(hr) >= 0)
+#define FAILED(hr)    ((HRESULT)(hr) < 0)
+#define RPC_S_OK      ((RPC_STATUS)0)
+#define HRESULT_FROM_WIN32(e) \
+	((HRESULT)(e) <= 0 ? (HRESULT)(e) \
+			   : (HRESULT)(((DWORD)(e)&0xFFFF) | 0x80070000))
 
 /* Last error, handles, events, waits. */
-#define GetLastError	      pdw_GetLastError
-#define SetLastError	      pdw_SetLastError
-#define CloseHandle	      pdw_CloseHandle
-#define CreateEventA	      pdw_CreateEventA
-#define CreateEventW	      pdw_CreateEventW
-#define CreateEventExA	      pdw_CreateEventExA
-#define CreateEventExW	      pdw_CreateEventExW
+#define GetLastError   pdw_GetLastError
+#define SetLastError   pdw_SetLastError
+#define CloseHandle    pdw_CloseHandle
+#define CreateEventA   pdw_CreateEventA
+#define CreateEventW   pdw_CreateEventW
+#define CreateEventExA pdw_CreateEventExA
+#define CreateEventExW pdw_CreateEventExW
 #ifdef UNICODE
 #define CreateEvent   CreateEventW
 #define CreateEventEx CreateEventExW
@@ -142,60 +142,60 @@ typedef union _ULARGE_INTEGER {
 #endif
 #define CREATE_EVENT_MANUAL_RESET PDW_CREATE_EVENT_MANUAL_RESET
 #define CREATE_EVENT_INITIAL_SET  PDW_CREATE_EVENT_INITIAL_SET
-#define EVENT_MODIFY_STATE	  0x0002
-#define EVENT_ALL_ACCESS	  0x1F0003
-#define SYNCHRONIZE		  0x00100000
-#define SetEvent		  pdw_SetEvent
-#define ResetEvent		  pdw_ResetEvent
-#define WaitForSingleObject	  pdw_WaitForSingleObject
-#define WaitForSingleObjectEx	  pdw_WaitForSingleObjectEx
-#define WaitForMultipleObjects	  pdw_WaitForMultipleObjects
+#define EVENT_MODIFY_STATE        0x0002
+#define EVENT_ALL_ACCESS          0x1F0003
+#define SYNCHRONIZE               0x00100000
+#define SetEvent                  pdw_SetEvent
+#define ResetEvent                pdw_ResetEvent
+#define WaitForSingleObject       pdw_WaitForSingleObject
+#define WaitForSingleObjectEx     pdw_WaitForSingleObjectEx
+#define WaitForMultipleObjects    pdw_WaitForMultipleObjects
 #define WaitForMultipleObjectsEx  pdw_WaitForMultipleObjectsEx
-#define WAIT_IO_COMPLETION	  0xC0
+#define WAIT_IO_COMPLETION        0xC0
 
 /* Completion ports. */
-#define CreateIoCompletionPort	    pdw_CreateIoCompletionPort
+#define CreateIoCompletionPort      pdw_CreateIoCompletionPort
 #define GetQueuedCompletionStatus   pdw_GetQueuedCompletionStatus
 #define GetQueuedCompletionStatusEx pdw_GetQueuedCompletionStatusEx
 #define PostQueuedCompletionStatus  pdw_PostQueuedCompletionStatus
-#define GetOverlappedResult	    pdw_GetOverlappedResult
-#define GetOverlappedResultEx	    pdw_GetOverlappedResultEx
+#define GetOverlappedResult         pdw_GetOverlappedResult
+#define GetOverlappedResultEx       pdw_GetOverlappedResultEx
 
 /* Time, memory, text. */
-#define Sleep		   pdw_Sleep
-#define GetTickCount	   pdw_GetTickCount
-#define GetTickCount64	   pdw_GetTickCount64
-#define GetProcessHeap	   pdw_GetProcessHeap
-#define HeapAlloc	   pdw_HeapAlloc
-#define HeapFree	   pdw_HeapFree
-#define HEAP_ZERO_MEMORY   0x00000008
-#define LocalAlloc	   pdw_LocalAlloc
-#define LocalFree	   pdw_LocalFree
-#define LMEM_FIXED	   0x0000
-#define LMEM_ZEROINIT	   0x0040
-#define LPTR		   (LMEM_FIXED | LMEM_ZEROINIT)
-#define FormatMessageA	   pdw_FormatMessageA
-#define FormatMessage	   pdw_FormatMessageA
+#define Sleep                          pdw_Sleep
+#define GetTickCount                   pdw_GetTickCount
+#define GetTickCount64                 pdw_GetTickCount64
+#define GetProcessHeap                 pdw_GetProcessHeap
+#define HeapAlloc                      pdw_HeapAlloc
+#define HeapFree                       pdw_HeapFree
+#define HEAP_ZERO_MEMORY               0x00000008
+#define LocalAlloc                     pdw_LocalAlloc
+#define LocalFree                      pdw_LocalFree
+#define LMEM_FIXED                     0x0000
+#define LMEM_ZEROINIT                  0x0040
+#define LPTR                           (LMEM_FIXED | LMEM_ZEROINIT)
+#define FormatMessageA                 pdw_FormatMessageA
+#define FormatMessage                  pdw_FormatMessageA
 #define FORMAT_MESSAGE_ALLOCATE_BUFFER 0x00000100
 #define FORMAT_MESSAGE_IGNORE_INSERTS  0x00000200
 #define FORMAT_MESSAGE_FROM_HMODULE    0x00000800
 #define FORMAT_MESSAGE_FROM_SYSTEM     0x00001000
-#define LANG_NEUTRAL		       0x00
-#define SUBLANG_DEFAULT		       0x01
-#define MAKELANGID(p, s)	       ((WORD)((WORD)(s) << 10 | (WORD)(p)))
-#define CoCreateGuid(guid)	       ((HRESULT)pdw_CreateGuid(guid))
-#define UuidCreate(guid)	       ((RPC_STATUS)pdw_CreateGuid(guid))
+#define LANG_NEUTRAL                   0x00
+#define SUBLANG_DEFAULT                0x01
+#define MAKELANGID(p, s)               ((WORD)((WORD)(s) << 10 | (WORD)(p)))
+#define CoCreateGuid(guid)             ((HRESULT)pdw_CreateGuid(guid))
+#define UuidCreate(guid)               ((RPC_STATUS)pdw_CreateGuid(guid))
 
 /* Locks and atomic numbers. */
 typedef PDW_CRITICAL_SECTION CRITICAL_SECTION, *PCRITICAL_SECTION,
 	*LPCRITICAL_SECTION;
 #define InitializeCriticalSection pdw_InitializeCriticalSection
-#define InitializeCriticalSectionAndSpinCount(section, count)                  \
+#define InitializeCriticalSectionAndSpinCount(section, count) \
 	(pdw_InitializeCriticalSection(section), TRUE)
-#define EnterCriticalSection	pdw_EnterCriticalSection
+#define EnterCriticalSection    pdw_EnterCriticalSection
 #define TryEnterCriticalSection pdw_TryEnterCriticalSection
-#define LeaveCriticalSection	pdw_LeaveCriticalSection
-#define DeleteCriticalSection	pdw_DeleteCriticalSection
+#define LeaveCriticalSection    pdw_LeaveCriticalSection
+#define DeleteCriticalSection   pdw_DeleteCriticalSection
 
 static inline LONG
 InterlockedIncrement(volatile LONG *p)
@@ -225,8 +225,8 @@ InterlockedExchangeAdd(volatile LONG *p, LONG value)
 static inline LONG
 InterlockedCompareExchange(volatile LONG *p, LONG value, LONG expected)
 {
-	__atomic_compare_exchange_n(p, &expected, value, 0, __ATOMIC_SEQ_CST,
-		__ATOMIC_SEQ_CST);
+	__atomic_compare_exchange_n(
+		p, &expected, value, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 	return expected;
 }
 

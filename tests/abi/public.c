@@ -13,7 +13,7 @@
 #else
 #define SAME(a, b) _Static_assert((a) == (b), #a)
 #endif
-#define SIZE(type, n) SAME(sizeof(type), n)
+#define SIZE(type, n)       SAME(sizeof(type), n)
 #define AT(type, member, n) SAME(offsetof(type, member), n)
 
 SIZE(DWORD, 4);
@@ -114,14 +114,17 @@ SAME(PEERDIST_ERROR_NOT_FOUND, 1168);
 SAME(ERROR_NO_MORE, 4053);
 
 /* Types: a changed prototype does not convert. */
-DWORD (*const abi_startup)(DWORD, PPEERDIST_INSTANCE_HANDLE, PDWORD) =
-	PeerDistStartup;
-DWORD (*const abi_read)(PEERDIST_INSTANCE_HANDLE, PEERDIST_CONTENT_HANDLE,
-	DWORD, PBYTE, DWORD, LPOVERLAPPED) = PeerDistClientBlockRead;
-DWORD (*const abi_publish)(PEERDIST_INSTANCE_HANDLE, DWORD, PBYTE, ULONGLONG,
+DWORD(*abi_startup)
+(DWORD, PPEERDIST_INSTANCE_HANDLE, PDWORD) = PeerDistStartup;
+DWORD(*abi_read)
+(PEERDIST_INSTANCE_HANDLE, PEERDIST_CONTENT_HANDLE, DWORD, PBYTE, DWORD,
+	LPOVERLAPPED) = PeerDistClientBlockRead;
+DWORD(*abi_publish)
+(PEERDIST_INSTANCE_HANDLE, DWORD, PBYTE, ULONGLONG,
 	PCPEERDIST_PUBLICATION_OPTIONS, HANDLE, ULONG_PTR,
 	PPEERDIST_STREAM_HANDLE) = PeerDistServerPublishStream;
-BOOL (*const abi_dequeue)(HANDLE, LPDWORD, PULONG_PTR, LPOVERLAPPED *,
+BOOL(*abi_dequeue)
+(HANDLE, LPDWORD, PULONG_PTR, LPOVERLAPPED *,
 	DWORD) = pdw_GetQueuedCompletionStatus;
 
 int

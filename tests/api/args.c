@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Bad arguments and bad handles: 87, 6, 4062, 122, and which of them wins. */
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,12 +22,12 @@ static PEERDIST_CONTENT_TAG tag;
 static PEERDIST_RETRIEVAL_OPTIONS any = {sizeof(any), 1, 2, 0};
 
 #define IS(want, fn, ...) CHECK_EQ(OBSERVED(fn, __VA_ARGS__), want)
-#define START_IS(want, fn, ...)                                                \
-	do {                                                                   \
-		struct test_op op_;                                            \
-		CHECK_EQ(START(&op_, fn, __VA_ARGS__), want);                  \
-		CHECK(!test_op_ended(&op_));                                   \
-		CHECK(pdw_CloseHandle(op_.ov.hEvent));                         \
+#define START_IS(want, fn, ...) \
+	do { \
+		struct test_op op_; \
+		CHECK_EQ(START(&op_, fn, __VA_ARGS__), want); \
+		CHECK(!test_op_ended(&op_)); \
+		CHECK(pdw_CloseHandle(op_.ov.hEvent)); \
 	} while (0)
 
 static void
@@ -58,7 +61,9 @@ case_startup(void)
 	static const struct {
 		DWORD version, want;
 	} rows[] = {
-		{0x0001, 0}, {0x0002, 0}, {0x0101, 0},
+		{0x0001, 0},
+		{0x0002, 0},
+		{0x0101, 0},
 		{0x0000, PEERDIST_ERROR_VERSION_UNSUPPORTED},
 		{0x0003, PEERDIST_ERROR_VERSION_UNSUPPORTED},
 		{0xFFFF, PEERDIST_ERROR_VERSION_UNSUPPORTED},
@@ -81,6 +86,9 @@ case_startup(void)
 	IS(ERROR_INVALID_HANDLE, PeerDistShutdown, NULL);
 }
 
+/* What every call must say of the instance. */
+static DWORD instance_code = ERROR_INVALID_HANDLE;
+
 static void
 bad_instance_common(PEERDIST_INSTANCE_HANDLE h)
 {
@@ -88,15 +96,14 @@ bad_instance_common(PEERDIST_INSTANCE_HANDLE h)
 	PEERDIST_STATUS_INFO info = {.cbSize = sizeof(info)};
 	struct test_op op;
 
-	IS(ERROR_INVALID_HANDLE, PeerDistShutdown, h);
-	IS(ERROR_INVALID_HANDLE, PeerDistGetStatus, h, &status);
-	IS(ERROR_INVALID_HANDLE, PeerDistGetStatusEx, h, &info);
-	IS(ERROR_INVALID_HANDLE, PeerDistRegisterForStatusChangeNotification, h,
-		NULL, 0, test_op_begin(&op, ""), &status);
-	IS(ERROR_INVALID_HANDLE, PeerDistRegisterForStatusChangeNotificationEx,
-		h, NULL, 0, test_op_begin(&op, ""), &info);
-	IS(ERROR_INVALID_HANDLE, PeerDistUnregisterForStatusChangeNotification,
-		h);
+	IS(instance_code, PeerDistShutdown, h);
+	IS(instance_code, PeerDistGetStatus, h, &status);
+	IS(instance_code, PeerDistGetStatusEx, h, &info);
+	IS(instance_code, PeerDistRegisterForStatusChangeNotification, h, NULL,
+		0, test_op_begin(&op, ""), &status);
+	IS(instance_code, PeerDistRegisterForStatusChangeNotificationEx, h,
+		NULL, 0, test_op_begin(&op, ""), &info);
+	IS(instance_code, PeerDistUnregisterForStatusChangeNotification, h);
 }
 
 static void
@@ -105,24 +112,23 @@ bad_instance_server(PEERDIST_INSTANCE_HANDLE h, const struct handles *a)
 	HANDLE out;
 	struct test_op op;
 
-	IS(ERROR_INVALID_HANDLE, PeerDistServerPublishStream, h, IDENT("x"), 0,
-		NULL, NULL, 0, &out);
-	START_IS(ERROR_INVALID_HANDLE, PeerDistServerPublishAddToStream, h,
-		a->stream, sizeof(room), room);
-	START_IS(ERROR_INVALID_HANDLE, PeerDistServerPublishCompleteStream, h,
+	IS(instance_code, PeerDistServerPublishStream, h, IDENT("x"), 0, NULL,
+		NULL, 0, &out);
+	START_IS(instance_code, PeerDistServerPublishAddToStream, h, a->stream,
+		sizeof(room), room);
+	START_IS(instance_code, PeerDistServerPublishCompleteStream, h,
 		a->stream);
-	IS(ERROR_INVALID_HANDLE, PeerDistServerCloseStreamHandle, h, a->stream);
-	IS(ERROR_INVALID_HANDLE, PeerDistServerUnpublish, h, IDENT("x"));
-	IS(ERROR_INVALID_HANDLE, PeerDistServerOpenContentInformation, h,
-		IDENT("x"), 0, 0, NULL, 0, &out);
-	IS(ERROR_INVALID_HANDLE, PeerDistServerOpenContentInformationEx, h,
-		IDENT("x"), 0, 0, &any, NULL, 0, &out);
-	START_IS(ERROR_INVALID_HANDLE, PeerDistServerRetrieveContentInformation,
-		h, a->ci, sizeof(room), room);
-	IS(ERROR_INVALID_HANDLE, PeerDistServerCloseContentInformation, h,
-		a->ci);
-	IS(ERROR_INVALID_HANDLE, PeerDistServerCancelAsyncOperation, h,
-		IDENT("x"), test_op_begin(&op, ""));
+	IS(instance_code, PeerDistServerCloseStreamHandle, h, a->stream);
+	IS(instance_code, PeerDistServerUnpublish, h, IDENT("x"));
+	IS(instance_code, PeerDistServerOpenContentInformation, h, IDENT("x"),
+		0, 0, NULL, 0, &out);
+	IS(instance_code, PeerDistServerOpenContentInformationEx, h, IDENT("x"),
+		0, 0, &any, NULL, 0, &out);
+	START_IS(instance_code, PeerDistServerRetrieveContentInformation, h,
+		a->ci, sizeof(room), room);
+	IS(instance_code, PeerDistServerCloseContentInformation, h, a->ci);
+	IS(instance_code, PeerDistServerCancelAsyncOperation, h, IDENT("x"),
+		test_op_begin(&op, ""));
 }
 
 static void
@@ -132,25 +138,23 @@ bad_instance_client(PEERDIST_INSTANCE_HANDLE h, const struct handles *a)
 	struct test_op op;
 	HANDLE out;
 
-	IS(ERROR_INVALID_HANDLE, PeerDistClientOpenContent, h, &tag, NULL, 0,
-		&out);
-	IS(ERROR_INVALID_HANDLE, PeerDistClientCloseContent, h, a->content);
-	START_IS(ERROR_INVALID_HANDLE, PeerDistClientAddContentInformation, h,
+	IS(instance_code, PeerDistClientOpenContent, h, &tag, NULL, 0, &out);
+	IS(instance_code, PeerDistClientCloseContent, h, a->content);
+	START_IS(instance_code, PeerDistClientAddContentInformation, h,
 		a->content, sizeof(room), room);
-	START_IS(ERROR_INVALID_HANDLE, PeerDistClientCompleteContentInformation,
-		h, a->content);
-	START_IS(ERROR_INVALID_HANDLE, PeerDistClientAddData, h, a->content,
+	START_IS(instance_code, PeerDistClientCompleteContentInformation, h,
+		a->content);
+	START_IS(instance_code, PeerDistClientAddData, h, a->content,
 		sizeof(room), room);
-	START_IS(ERROR_INVALID_HANDLE, PeerDistClientBlockRead, h, a->content,
+	START_IS(instance_code, PeerDistClientBlockRead, h, a->content,
 		sizeof(room), room, 0);
-	START_IS(ERROR_INVALID_HANDLE, PeerDistClientStreamRead, h, a->content,
+	START_IS(instance_code, PeerDistClientStreamRead, h, a->content,
 		sizeof(room), room, 0);
-	START_IS(ERROR_INVALID_HANDLE, PeerDistClientFlushContent, h, &tag,
-		NULL, 0);
-	IS(ERROR_INVALID_HANDLE, PeerDistClientCancelAsyncOperation, h,
-		a->content, test_op_begin(&op, ""));
-	IS(ERROR_INVALID_HANDLE, PeerDistClientGetInformationByHandle, h,
-		a->content, PeerDistClientBasicInfo, sizeof(basic), &basic);
+	START_IS(instance_code, PeerDistClientFlushContent, h, &tag, NULL, 0);
+	IS(instance_code, PeerDistClientCancelAsyncOperation, h, a->content,
+		test_op_begin(&op, ""));
+	IS(instance_code, PeerDistClientGetInformationByHandle, h, a->content,
+		PeerDistClientBasicInfo, sizeof(basic), &basic);
 }
 
 static void
@@ -500,6 +504,39 @@ case_fork(void)
 	close_all(&a);
 }
 
+static void *
+shutdown_thread(void *h)
+{
+	return (void *)(ULONG_PTR)PeerDistShutdown(h);
+}
+
+/* The daemon is stopped, so that PeerDistShutdown takes its time; every other
+ * call is told meanwhile. */
+static void
+case_shutting_down(void)
+{
+	struct handles a;
+	pthread_t thread;
+	void *code;
+
+	test_start_daemon(NULL);
+	open_all(&a);
+	CHECK(kill(test_d.pid, SIGSTOP) == 0);
+	CHECK(pthread_create(&thread, NULL, shutdown_thread, a.h) == 0);
+	/* Answered in the library: does not wait for the daemon. */
+	while (PeerDistUnregisterForStatusChangeNotification(a.h) ==
+		ERROR_SUCCESS)
+		sched_yield();
+	instance_code = PEERDIST_ERROR_SHUTDOWN_IN_PROGRESS;
+	bad_instance(a.h, &a);
+	CHECK(kill(test_d.pid, SIGCONT) == 0);
+	CHECK(pthread_join(thread, &code) == 0);
+	CHECK_EQ((ULONG_PTR)code, ERROR_SUCCESS);
+	instance_code = ERROR_INVALID_HANDLE;
+	bad_instance(a.h, &a);
+	CHECK(pdw_CloseHandle(a.event));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -511,8 +548,9 @@ main(int argc, char **argv)
 		{"port_and_event", case_port_and_event},
 		{"one_overlapped", case_one_overlapped},
 		{"fork", case_fork},
+		{"shutting_down", case_shutting_down},
 	};
 
-	return test_main("args", cases, sizeof(cases) / sizeof(cases[0]), argc,
-		argv);
+	return test_main(
+		"args", cases, sizeof(cases) / sizeof(cases[0]), argc, argv);
 }

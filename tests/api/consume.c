@@ -21,9 +21,9 @@ loop_until_whole(PEERDIST_INSTANCE_HANDLE h, PEERDIST_CONTENT_HANDLE c,
 	DWORD code, bytes;
 
 	for (;;) {
-		CHECK_EQ(START(&op, PeerDistClientStreamRead, h, c,
-				 sizeof(room), room,
-				 PEERDIST_READ_TIMEOUT_LOCAL_CACHE_ONLY),
+		CHECK_EQ(
+			START(&op, PeerDistClientStreamRead, h, c, sizeof(room),
+				room, PEERDIST_READ_TIMEOUT_LOCAL_CACHE_ONLY),
 			ERROR_IO_PENDING);
 		code = test_op_end(&op, &bytes);
 		if (code == PEERDIST_ERROR_NO_MORE)
@@ -98,11 +98,11 @@ range_loop(DWORD version)
 	test_publish(h, "doc", &b, version);
 	info = test_info(h, "doc", version, start, end - start);
 	c = test_open_ready(h, 1, &info);
-	CHECK_EQ(test_block_read(h, c, start - 1, &room, 0, &n, &at),
+	CHECK_EQ(test_block_read(h, c, start - 1, &room, &n, &at),
 		PEERDIST_ERROR_NO_MORE);
-	CHECK_EQ(test_block_read(h, c, end, &room, 0, &n, &at),
+	CHECK_EQ(test_block_read(h, c, end, &room, &n, &at),
 		PEERDIST_ERROR_NO_MORE);
-	CHECK_EQ(test_block_read(h, c, start + 5, &room, 0, &n, &at),
+	CHECK_EQ(test_block_read(h, c, start + 5, &room, &n, &at),
 		PEERDIST_ERROR_MISSING_DATA);
 	CHECK_EQ(at, start);
 	CHECK(at + n <= end);
@@ -153,8 +153,8 @@ case_before_ready(void)
 	CHECK_EQ(pdw_GetLastError(), PEERDIST_ERROR_NOT_INITIALIZED);
 	observe("PeerDistGetOverlappedResult", PEERDIST_ERROR_NOT_INITIALIZED,
 		'B');
-	IS(PEERDIST_ERROR_OPERATION_NOTFOUND, PeerDistClientCancelAsyncOperation,
-		h, c, NULL);
+	IS(PEERDIST_ERROR_OPERATION_NOTFOUND,
+		PeerDistClientCancelAsyncOperation, h, c, NULL);
 	CHECK_EQ(test_feed(h, c, &info, 1), ERROR_SUCCESS);
 	CHECK_EQ(RUN(PeerDistClientCompleteContentInformation, h, c),
 		ERROR_SUCCESS);
@@ -190,8 +190,8 @@ check_failed(PEERDIST_INSTANCE_HANDLE h, PEERDIST_CONTENT_HANDLE c, DWORD code)
 	CHECK_EQ(START(&op, PeerDistClientStreamRead, h, c, sizeof(room), room,
 			 0),
 		code);
-	IS(PEERDIST_ERROR_OPERATION_NOTFOUND, PeerDistClientCancelAsyncOperation,
-		h, c, &op.ov);
+	IS(PEERDIST_ERROR_OPERATION_NOTFOUND,
+		PeerDistClientCancelAsyncOperation, h, c, &op.ov);
 	IS(ERROR_SUCCESS, PeerDistClientGetInformationByHandle, h, c,
 		PeerDistClientBasicInfo, sizeof(basic), &basic);
 	CHECK_EQ(basic.fFlashCrowd, FALSE);
@@ -232,7 +232,7 @@ malformed(PEERDIST_INSTANCE_HANDLE h, struct test_bytes *info)
 	info->data = realloc(info->data, info->len + 1);
 	CHECK(info->data != NULL);
 	info->data[info->len] = 0;
-	cut = (struct test_bytes) {info->data, info->len + 1};
+	cut = (struct test_bytes){info->data, info->len + 1};
 	refused(h, &cut, PEERDIST_ERROR_CANNOT_PARSE_CONTENTINFO);
 	was = info->data[1];
 	info->data[1] = 9;
@@ -269,7 +269,7 @@ case_malformed(void)
 	/* One byte of a wrong version is seen with the second byte at latest
 	 * by Complete. */
 	c = test_open(h, 1);
-	CHECK_EQ(feed_all(h, c, &(struct test_bytes) {(BYTE *)"\0\7", 2}, 1),
+	CHECK_EQ(feed_all(h, c, &(struct test_bytes){(BYTE *)"\0\7", 2}, 1),
 		PEERDIST_ERROR_CONTENTINFO_VERSION_UNSUPPORTED);
 	check_failed(h, c, PEERDIST_ERROR_CONTENTINFO_VERSION_UNSUPPORTED);
 	test_shutdown(h);
@@ -313,14 +313,14 @@ case_wrong_data(void)
 	c = test_open_ready(h, 1, &info);
 	b.data[2 * BLOCK + 7] ^= 1;
 	CHECK_EQ(test_add(h, c, &b, 0, b.len), ERROR_INVALID_DATA);
-	CHECK_EQ(test_block_read(h, c, 0, &room, 0, &n, &at), ERROR_SUCCESS);
+	CHECK_EQ(test_block_read(h, c, 0, &room, &n, &at), ERROR_SUCCESS);
 	CHECK_EQ(n, 2 * BLOCK);
 	CHECK(memcmp(room.data, b.data, n) == 0);
-	CHECK_EQ(test_block_read(h, c, 2 * BLOCK + 9, &room, 0, &n, &at),
+	CHECK_EQ(test_block_read(h, c, 2 * BLOCK + 9, &room, &n, &at),
 		PEERDIST_ERROR_MISSING_DATA);
 	CHECK_EQ(at, 2 * BLOCK);
 	CHECK_EQ(n, BLOCK);
-	CHECK_EQ(test_block_read(h, c, 3 * BLOCK, &room, 0, &n, &at),
+	CHECK_EQ(test_block_read(h, c, 3 * BLOCK, &room, &n, &at),
 		ERROR_SUCCESS);
 	CHECK_EQ(n, BLOCK);
 	/* In halves: the add that completes a bad block completes 13. */
@@ -440,12 +440,12 @@ case_cursor(void)
 	c = test_open_ready(h, 1, &info);
 	CHECK_EQ(test_add(h, c, &b, 0, BLOCK), ERROR_SUCCESS);
 	CHECK_EQ(test_add(h, c, &b, 2 * BLOCK, 2 * BLOCK), ERROR_SUCCESS);
-	CHECK_EQ(test_block_read(h, c, 3 * BLOCK, &room, 0, &n, &at),
+	CHECK_EQ(test_block_read(h, c, 3 * BLOCK, &room, &n, &at),
 		ERROR_SUCCESS);
 	/* Three at once are served in order. */
 	for (int i = 0; i < 3; i++)
-		CHECK_EQ(START(&op[i], PeerDistClientStreamRead, h, c,
-				 40000, room.data, 0),
+		CHECK_EQ(START(&op[i], PeerDistClientStreamRead, h, c, 40000,
+				 room.data, 0),
 			ERROR_IO_PENDING);
 	CHECK_EQ(test_op_end(&op[0], &n), ERROR_SUCCESS);
 	CHECK_EQ(test_op_offset(&op[0]), 0);
@@ -487,11 +487,11 @@ case_flush(void)
 	CHECK_EQ(test_add(h, c, &b, 0, b.len), ERROR_SUCCESS);
 	CHECK_EQ(RUN(PeerDistClientFlushContent, h, &unknown, NULL, 0),
 		ERROR_SUCCESS);
-	CHECK_EQ(test_block_read(h, c, 0, &room, 0, &n, &at), ERROR_SUCCESS);
+	CHECK_EQ(test_block_read(h, c, 0, &room, &n, &at), ERROR_SUCCESS);
 	CHECK_EQ(RUN(PeerDistClientFlushContent, h, &tag1, NULL, 0),
 		ERROR_SUCCESS);
 	/* The handle stays usable and simply misses. */
-	CHECK_EQ(test_block_read(h, c, 0, &room, 0, &n, &at),
+	CHECK_EQ(test_block_read(h, c, 0, &room, &n, &at),
 		PEERDIST_ERROR_MISSING_DATA);
 	CHECK_EQ(test_add(h, c, &b, 0, b.len), ERROR_SUCCESS);
 	test_compare(h, c, &b, 0, b.len);
@@ -502,7 +502,8 @@ case_flush(void)
 }
 
 /* A partial list of block hashes that a user made up, under a true HoD and
- * secret: he reads his own bytes, another handle with the true list does not. */
+ * secret: he reads his own bytes, another handle with the true list does not.
+ */
 static void
 case_forged_hashes(void)
 {
@@ -530,10 +531,10 @@ case_forged_hashes(void)
 	}
 	liar = test_open_ready(h, 1, &cut);
 	CHECK_EQ(test_add(h, liar, &forged, 0, BLOCK), ERROR_SUCCESS);
-	CHECK_EQ(test_block_read(h, liar, 0, &room, 0, &n, &at), ERROR_SUCCESS);
+	CHECK_EQ(test_block_read(h, liar, 0, &room, &n, &at), ERROR_SUCCESS);
 	CHECK(memcmp(room.data, forged.data, n) == 0);
 	honest = test_open_ready(h, 2, &info);
-	CHECK_EQ(test_block_read(h, honest, 0, &room, 0, &n, &at),
+	CHECK_EQ(test_block_read(h, honest, 0, &room, &n, &at),
 		PEERDIST_ERROR_MISSING_DATA);
 	CHECK_EQ(test_add(h, honest, &forged, 0, BLOCK), ERROR_INVALID_DATA);
 	CHECK_EQ(test_add(h, honest, &b, 0, b.len), ERROR_SUCCESS);
@@ -566,6 +567,6 @@ main(int argc, char **argv)
 		{"forged_hashes", case_forged_hashes},
 	};
 
-	return test_main("consume", cases, sizeof(cases) / sizeof(cases[0]),
-		argc, argv);
+	return test_main(
+		"consume", cases, sizeof(cases) / sizeof(cases[0]), argc, argv);
 }

@@ -2,8 +2,10 @@
 #include "tests/api/content.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Not a multiple of anything. */
 #define SLICE (MiB + 300001u)
@@ -28,7 +30,7 @@ void
 test_bytes_free(struct test_bytes *b)
 {
 	free(b->data);
-	*b = (struct test_bytes) {NULL, 0};
+	*b = (struct test_bytes){NULL, 0};
 }
 
 PEERDIST_STREAM_HANDLE
@@ -62,8 +64,8 @@ test_publish(PEERDIST_INSTANCE_HANDLE h, const char *id,
 		CHECK_EQ(bytes, n);
 	}
 	CHECK_EQ(RUN(PeerDistServerPublishCompleteStream, h, s), ERROR_SUCCESS);
-	CHECK_EQ(OBSERVED(PeerDistServerCloseStreamHandle, h, s),
-		ERROR_SUCCESS);
+	CHECK_EQ(
+		OBSERVED(PeerDistServerCloseStreamHandle, h, s), ERROR_SUCCESS);
 }
 
 /* One more piece; false at the end. */
@@ -95,8 +97,8 @@ struct test_bytes
 test_info(PEERDIST_INSTANCE_HANDLE h, const char *id, DWORD version,
 	ULONGLONG offset, ULONGLONG len)
 {
-	PEERDIST_RETRIEVAL_OPTIONS options = {sizeof(options), version, version,
-		0};
+	PEERDIST_RETRIEVAL_OPTIONS options = {
+		sizeof(options), version, version, 0};
 	PEERDIST_CONTENTINFO_HANDLE ci = NULL;
 	struct test_bytes info = {NULL, 0};
 	DWORD piece = 1;
@@ -118,9 +120,12 @@ test_describe(const struct test_bytes *b, DWORD version)
 {
 	PEERDIST_INSTANCE_HANDLE h = test_startup();
 	struct test_bytes info;
+	char id[32];
 
-	test_publish(h, "describe", b, version);
-	info = test_info(h, "describe", version, 0, 0);
+	/* Other processes of the user may do the same. */
+	snprintf(id, sizeof(id), "describe-%d", (int)getpid());
+	test_publish(h, id, b, version);
+	info = test_info(h, id, version, 0, 0);
 	test_shutdown(h);
 	return info;
 }
@@ -191,8 +196,8 @@ test_feed(PEERDIST_INSTANCE_HANDLE h, PEERDIST_CONTENT_HANDLE c,
 }
 
 PEERDIST_CONTENT_HANDLE
-test_open_ready(PEERDIST_INSTANCE_HANDLE h, BYTE tag,
-	const struct test_bytes *info)
+test_open_ready(
+	PEERDIST_INSTANCE_HANDLE h, BYTE tag, const struct test_bytes *info)
 {
 	PEERDIST_CONTENT_HANDLE c = test_open(h, tag);
 
@@ -219,14 +224,14 @@ test_add(PEERDIST_INSTANCE_HANDLE h, PEERDIST_CONTENT_HANDLE c,
 
 DWORD
 test_block_read(PEERDIST_INSTANCE_HANDLE h, PEERDIST_CONTENT_HANDLE c,
-	ULONGLONG offset, struct test_bytes *room, DWORD timeout,
-	DWORD *ret_bytes, ULONGLONG *ret_offset)
+	ULONGLONG offset, struct test_bytes *room, DWORD *ret_bytes,
+	ULONGLONG *ret_offset)
 {
 	struct test_op op;
 	DWORD code;
 
 	CHECK_EQ(START_AT(&op, offset, PeerDistClientBlockRead, h, c,
-			 (DWORD)room->len, room->data, timeout),
+			 (DWORD)room->len, room->data, 0),
 		ERROR_IO_PENDING);
 	code = test_op_end(&op, ret_bytes);
 	*ret_offset = test_op_offset(&op);

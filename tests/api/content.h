@@ -14,9 +14,9 @@ struct test_bytes {
 struct test_bytes test_random(size_t len, unsigned seed);
 void test_bytes_free(struct test_bytes *);
 
-#define MiB	  (1024u * 1024u)
-#define BLOCK	  65536u
-#define SEGMENT	  (32u * MiB)
+#define MiB       (1024u * 1024u)
+#define BLOCK     65536u
+#define SEGMENT   (32u * MiB)
 #define IDENT(id) (DWORD) strlen(id), (PBYTE)(id)
 
 /* An open publication; version 0: no options. */
@@ -41,15 +41,15 @@ PEERDIST_CONTENT_HANDLE test_open(PEERDIST_INSTANCE_HANDLE, BYTE tag);
 DWORD test_feed(PEERDIST_INSTANCE_HANDLE, PEERDIST_CONTENT_HANDLE,
 	const struct test_bytes *info, size_t piece);
 /* Open, feed, complete. */
-PEERDIST_CONTENT_HANDLE test_open_ready(PEERDIST_INSTANCE_HANDLE, BYTE tag,
-	const struct test_bytes *info);
+PEERDIST_CONTENT_HANDLE test_open_ready(
+	PEERDIST_INSTANCE_HANDLE, BYTE tag, const struct test_bytes *info);
 /* AddData of [offset, +len) of the content. */
 DWORD test_add(PEERDIST_INSTANCE_HANDLE, PEERDIST_CONTENT_HANDLE,
 	const struct test_bytes *, ULONGLONG offset, size_t len);
-/* BlockRead to the end; *ret_bytes, *ret_offset as completed. */
+/* BlockRead from what is here; *ret_bytes, *ret_offset as completed. */
 DWORD test_block_read(PEERDIST_INSTANCE_HANDLE, PEERDIST_CONTENT_HANDLE,
-	ULONGLONG offset, struct test_bytes *room, DWORD timeout,
-	DWORD *ret_bytes, ULONGLONG *ret_offset);
+	ULONGLONG offset, struct test_bytes *room, DWORD *ret_bytes,
+	ULONGLONG *ret_offset);
 /* Reads [start, end) with stream reads, all of it present, and compares. */
 void test_compare(PEERDIST_INSTANCE_HANDLE, PEERDIST_CONTENT_HANDLE,
 	const struct test_bytes *, ULONGLONG start, ULONGLONG end);

@@ -31,7 +31,7 @@ seen_before(const char *function, DWORD code, char letter)
 		found = seen[i].code == code && seen[i].letter == letter &&
 			strcmp(seen[i].function, function) == 0;
 	if (!found && n_seen < SEEN_MAX)
-		seen[n_seen++] = (struct seen) {function, code, letter};
+		seen[n_seen++] = (struct seen){function, code, letter};
 	pthread_mutex_unlock(&lock);
 	return found;
 }

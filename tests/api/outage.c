@@ -46,8 +46,7 @@ makers(const struct handles *a, DWORD want)
 	CHECK_EQ(OBSERVED(PeerDistServerPublishStream, a->h, IDENT("new"), 0,
 			 NULL, NULL, 0, &out),
 		want);
-	CHECK_EQ(OBSERVED(PeerDistServerUnpublish, a->h, IDENT("doc")),
-		want);
+	CHECK_EQ(OBSERVED(PeerDistServerUnpublish, a->h, IDENT("doc")), want);
 	CHECK_EQ(OBSERVED(PeerDistServerOpenContentInformation, a->h,
 			 IDENT("doc"), 0, 0, NULL, 0, &out),
 		want);
@@ -100,9 +99,9 @@ users(const struct handles *a, DWORD want)
 	CHECK_EQ(OBSERVED(PeerDistClientCancelAsyncOperation, a->h, a->content,
 			 &op.ov),
 		want);
-	CHECK_EQ(OBSERVED(PeerDistClientGetInformationByHandle, a->h,
-			 a->content, PeerDistClientBasicInfo, sizeof(basic),
-			 &basic),
+	CHECK_EQ(
+		OBSERVED(PeerDistClientGetInformationByHandle, a->h, a->content,
+			PeerDistClientBasicInfo, sizeof(basic), &basic),
 		want);
 }
 
@@ -146,8 +145,8 @@ watch_arm(struct watch *w, PEERDIST_INSTANCE_HANDLE h)
 {
 	w->status = (PEERDIST_STATUS)77;
 	return OBSERVED(PeerDistRegisterForStatusChangeNotification, h, NULL, 0,
-		test_op_begin(&w->op,
-			"PeerDistRegisterForStatusChangeNotification"),
+		test_op_begin(
+			&w->op, "PeerDistRegisterForStatusChangeNotification"),
 		&w->status);
 }
 
@@ -335,11 +334,11 @@ static DWORD
 watch_arm_ex(struct test_op *op, PEERDIST_STATUS_INFO *info,
 	PEERDIST_INSTANCE_HANDLE h)
 {
-	*info = (PEERDIST_STATUS_INFO) {.cbSize = sizeof(*info)};
+	*info = (PEERDIST_STATUS_INFO){.cbSize = sizeof(*info)};
 	return OBSERVED(PeerDistRegisterForStatusChangeNotificationEx, h, NULL,
 		0,
-		test_op_begin(op,
-			"PeerDistRegisterForStatusChangeNotificationEx"),
+		test_op_begin(
+			op, "PeerDistRegisterForStatusChangeNotificationEx"),
 		info);
 }
 
@@ -416,6 +415,6 @@ main(int argc, char **argv)
 		{"stopped", case_stopped},
 	};
 
-	return test_main("outage", cases, sizeof(cases) / sizeof(cases[0]),
-		argc, argv);
+	return test_main(
+		"outage", cases, sizeof(cases) / sizeof(cases[0]), argc, argv);
 }

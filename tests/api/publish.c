@@ -299,6 +299,7 @@ case_aborts(void)
 	/* Its bytes may be hashed in part: the stream has failed. */
 	CHECK_EQ(add(p.h, p.s, &p.b), ERROR_OPERATION_ABORTED);
 	CHECK_EQ(complete(p.h, p.s), ERROR_OPERATION_ABORTED);
+	CHECK_EQ(add(p.h, p.s, &p.b), ERROR_OPERATION_ABORTED);
 	IS(PEERDIST_ERROR_OPERATION_NOTFOUND,
 		PeerDistServerCancelAsyncOperation, p.h, IDENT("doc"),
 		&p.add.ov);
@@ -348,15 +349,15 @@ publish_fd(PEERDIST_INSTANCE_HANDLE h, const char *id, int fd, ULONGLONG offset,
 	struct test_op op;
 	DWORD code;
 
-	code = pdw_ServerPublishFile(h, &f, NULL, 0,
-		test_op_begin(&op, "pdw_ServerPublishFile"));
+	code = pdw_ServerPublishFile(
+		h, &f, NULL, 0, test_op_begin(&op, "pdw_ServerPublishFile"));
 	observe_return("pdw_ServerPublishFile", code);
 	return code == ERROR_IO_PENDING ? test_op_end(&op, NULL) : code;
 }
 
 static void
-same_info(PEERDIST_INSTANCE_HANDLE h, const char *a, const char *b,
-	DWORD version)
+same_info(
+	PEERDIST_INSTANCE_HANDLE h, const char *a, const char *b, DWORD version)
 {
 	struct test_bytes x = test_info(h, a, version, 0, 0);
 	struct test_bytes y = test_info(h, b, version, 0, 0);
@@ -385,12 +386,12 @@ case_file(void)
 	test_publish(h, "stream", &b, 2);
 	same_info(h, "file", "stream", 1);
 	same_info(h, "file", "stream", 2);
-	part = (struct test_bytes) {b.data + 5, 3 * MiB};
+	part = (struct test_bytes){b.data + 5, 3 * MiB};
 	CHECK_EQ(publish_fd(h, "part", fd, 5, 3 * MiB), ERROR_SUCCESS);
 	test_publish(h, "slice", &part, 2);
 	same_info(h, "part", "slice", 1);
-	CHECK_EQ(publish_fd(h, "file", fd, 0, 0),
-		PEERDIST_ERROR_ALREADY_EXISTS);
+	CHECK_EQ(
+		publish_fd(h, "file", fd, 0, 0), PEERDIST_ERROR_ALREADY_EXISTS);
 	CHECK(publish_fd(h, "beyond", fd, b.len, 1) != ERROR_SUCCESS);
 	CHECK_EQ(publish_fd(h, "none", -1, 0, 0), ERROR_INVALID_HANDLE);
 	/* Not a regular file. */
@@ -418,6 +419,6 @@ main(int argc, char **argv)
 		{"file", case_file},
 	};
 
-	return test_main("publish", cases, sizeof(cases) / sizeof(cases[0]),
-		argc, argv);
+	return test_main(
+		"publish", cases, sizeof(cases) / sizeof(cases[0]), argc, argv);
 }

@@ -10,7 +10,7 @@
 #include "tests/api/content.h"
 
 #define IS(want, fn, ...) CHECK_EQ(OBSERVED(fn, __VA_ARGS__), want)
-#define LONG_MS 600000u
+#define LONG_MS           600000u
 
 /* One session with one content of four blocks, nothing of it here. */
 struct world {
@@ -30,12 +30,18 @@ world_open(struct world *w)
 }
 
 static void
-world_close(struct world *w)
+world_free(struct world *w)
 {
-	test_shutdown(w->h);
 	test_bytes_free(&w->b);
 	test_bytes_free(&w->info);
 	test_bytes_free(&w->room);
+}
+
+static void
+world_close(struct world *w)
+{
+	test_shutdown(w->h);
+	world_free(w);
 }
 
 static void
@@ -229,7 +235,9 @@ end_all(enum ending how)
 	if (how == END_CANCEL_ALL)
 		IS(PEERDIST_ERROR_OPERATION_NOTFOUND,
 			PeerDistClientCancelAsyncOperation, w.h, w.c, NULL);
-	if (how != END_SHUTDOWN)
+	if (how == END_SHUTDOWN)
+		world_free(&w);
+	else
 		world_close(&w);
 }
 
@@ -302,8 +310,8 @@ packet(HANDLE port, ULONG_PTR key, OVERLAPPED *ov, DWORD code, DWORD bytes)
 	OVERLAPPED *got = NULL;
 	ULONG_PTR got_key = 0;
 	DWORD got_bytes = 99;
-	BOOL ok = pdw_GetQueuedCompletionStatus(port, &got_bytes, &got_key,
-		&got, 30000);
+	BOOL ok = pdw_GetQueuedCompletionStatus(
+		port, &got_bytes, &got_key, &got, 30000);
 
 	CHECK(got == ov);
 	CHECK_EQ(ok, code == 0);
@@ -326,8 +334,8 @@ no_packet(HANDLE port)
 }
 
 static void
-feed_on_port(struct world *w, PEERDIST_CONTENT_HANDLE c, HANDLE port,
-	ULONG_PTR key)
+feed_on_port(
+	struct world *w, PEERDIST_CONTENT_HANDLE c, HANDLE port, ULONG_PTR key)
 {
 	OVERLAPPED ov;
 
@@ -410,8 +418,8 @@ case_port_results(void)
 	ov.Offset = 3 * BLOCK + 1;
 	IS(ERROR_IO_PENDING, PeerDistClientBlockRead, w.h, c, BLOCK,
 		w.room.data, 0, &ov);
-	CHECK(pdw_GetQueuedCompletionStatusEx(port, entry, 4, &removed, 30000,
-		FALSE));
+	CHECK(pdw_GetQueuedCompletionStatusEx(
+		port, entry, 4, &removed, 30000, FALSE));
 	CHECK_EQ(removed, 1);
 	CHECK(entry[0].lpOverlapped == &ov);
 	CHECK_EQ(entry[0].dwNumberOfBytesTransferred, BLOCK);
@@ -479,6 +487,6 @@ main(int argc, char **argv)
 		{"waiting_thread", case_waiting_thread},
 	};
 
-	return test_main("reads", cases, sizeof(cases) / sizeof(cases[0]), argc,
-		argv);
+	return test_main(
+		"reads", cases, sizeof(cases) / sizeof(cases[0]), argc, argv);
 }

@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #define CASE_DEADLINE_S 120 /* unless $TEST_DEADLINE says otherwise */
-#define WAIT_MS		60000
-#define EXIT_SKIPPED	77
+#define WAIT_MS         60000
+#define EXIT_SKIPPED    77
 
 struct test_daemon test_d;
 static char scratch[64]; /* folder of the program */
@@ -85,8 +85,8 @@ test_start_silent(const char *set, ...)
 	prepare_daemon(set, ap);
 	va_end(ap);
 	test_daemon_set(&test_d, "Service.Mode=distributed");
-	test_daemon_set(&test_d, "Retrieval.Peers=127.0.0.1:%u",
-		test_silent_peer());
+	test_daemon_set(
+		&test_d, "Retrieval.Peers=127.0.0.1:%u", test_silent_peer());
 	test_daemon_set(&test_d, "Retrieval.RequestTimeout=60s");
 	test_daemon_start(&test_d);
 }
@@ -139,8 +139,8 @@ test_op_end(struct test_op *op, DWORD *ret_bytes)
 	DWORD bytes = 0, code = 0;
 
 	if (pdw_WaitForSingleObject(op->ov.hEvent, WAIT_MS) != WAIT_OBJECT_0)
-		test_fail(__FILE__, __LINE__, "%s: no completion",
-			op->function);
+		test_fail(
+			__FILE__, __LINE__, "%s: no completion", op->function);
 	if (!PeerDistGetOverlappedResult(&op->ov, &bytes, FALSE))
 		code = pdw_GetLastError();
 	observe("PeerDistGetOverlappedResult", code, 'B');
@@ -166,8 +166,7 @@ test_op_ended(const struct test_op *op)
 	return pdw_WaitForSingleObject(op->ov.hEvent, 0) == WAIT_OBJECT_0;
 }
 
-static void __attribute__((noreturn))
-case_run(const struct test_case *c)
+static void __attribute__((noreturn)) case_run(const struct test_case *c)
 {
 	const char *deadline = getenv("TEST_DEADLINE");
 
@@ -205,7 +204,7 @@ case_judge(const char *program, const struct test_case *c)
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)
 		status = -1;
 	verdict = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIPPED ? 2
-		: status != 0						   ? 1
+		: status != 0                                              ? 1
 									   : 0;
 	if (WIFSIGNALED(status))
 		printf("  ended by signal %d\n", WTERMSIG(status));

@@ -29,19 +29,19 @@ void test_fail(const char *file, int line, const char *fmt, ...)
 /* Ends the case as skipped. */
 void test_skip(const char *reason) __attribute__((noreturn));
 
-#define CHECK(cond)                                                            \
-	do {                                                                   \
-		if (!(cond))                                                   \
-			test_fail(__FILE__, __LINE__, "%s", #cond);            \
+#define CHECK(cond) \
+	do { \
+		if (!(cond)) \
+			test_fail(__FILE__, __LINE__, "%s", #cond); \
 	} while (0)
 
-#define CHECK_EQ(got, want)                                                    \
-	do {                                                                   \
-		unsigned long long got_ = (unsigned long long)(got);           \
-		unsigned long long want_ = (unsigned long long)(want);         \
-		if (got_ != want_)                                             \
-			test_fail(__FILE__, __LINE__, "%s is %llu, not %llu",  \
-				#got, got_, want_);                            \
+#define CHECK_EQ(got, want) \
+	do { \
+		unsigned long long got_ = (unsigned long long)(got); \
+		unsigned long long want_ = (unsigned long long)(want); \
+		if (got_ != want_) \
+			test_fail(__FILE__, __LINE__, "%s is %llu, not %llu", \
+				#got, got_, want_); \
 	} while (0)
 
 /* The case's daemon; settings "Section.Key=VALUE" up to NULL. */
@@ -73,19 +73,19 @@ bool test_op_ended(const struct test_op *);
 
 /* START(&op, PeerDistClientBlockRead, h, c, len, buf, timeout): for functions
  * whose last argument is the OVERLAPPED.  The code that the call returns. */
-#define START(op, fn, ...)                                                     \
+#define START(op, fn, ...) \
 	observe_return(#fn, fn(__VA_ARGS__, test_op_begin((op), #fn)))
-#define START_AT(op, offset, fn, ...)                                          \
-	({                                                                     \
-		OVERLAPPED *ov_ = test_op_begin((op), #fn);                    \
-		test_op_at((op), (offset));                                    \
-		observe_return(#fn, fn(__VA_ARGS__, ov_));                     \
+#define START_AT(op, offset, fn, ...) \
+	({ \
+		OVERLAPPED *ov_ = test_op_begin((op), #fn); \
+		test_op_at((op), (offset)); \
+		observe_return(#fn, fn(__VA_ARGS__, ov_)); \
 	})
 /* START, which must be accepted, and its end. */
-#define RUN(fn, ...)                                                           \
-	({                                                                     \
-		struct test_op run_;                                           \
-		test_op_run(&run_, START(&run_, fn, __VA_ARGS__));             \
+#define RUN(fn, ...) \
+	({ \
+		struct test_op run_; \
+		test_op_run(&run_, START(&run_, fn, __VA_ARGS__)); \
 	})
 
 #endif

@@ -13,9 +13,9 @@
 #include "tests/api/content.h"
 
 #define IS(want, fn, ...) CHECK_EQ(OBSERVED(fn, __VA_ARGS__), want)
-#define LONG_MS		600000u
-#define OTHER_UID	54321u
-#define OTHER_GID	54322u
+#define LONG_MS           600000u
+#define OTHER_UID         54321u
+#define OTHER_GID         54322u
 
 static BYTE room[BLOCK];
 static PEERDIST_CONTENT_TAG tag;
@@ -177,7 +177,7 @@ limit_operations(PEERDIST_INSTANCE_HANDLE h, PEERDIST_CONTENT_HANDLE c)
 		CHECK_EQ(START(&reads[i], PeerDistClientBlockRead, h, c, BLOCK,
 				 room, LONG_MS),
 			ERROR_IO_PENDING);
-#define FULL(fn, ...)                                                          \
+#define FULL(fn, ...) \
 	CHECK_EQ(START(&op, fn, __VA_ARGS__), ERROR_NO_SYSTEM_RESOURCES)
 	FULL(PeerDistClientBlockRead, h, c, BLOCK, room, LONG_MS);
 	FULL(PeerDistClientStreamRead, h, c, BLOCK, room, 0);
@@ -303,7 +303,7 @@ case_client_killed(void)
 	}
 	CHECK(read(ready[0], &byte, 1) == 1);
 	IS(PEERDIST_ERROR_ALREADY_EXISTS, PeerDistServerPublishStream, h,
-		IDENT("doc"), 0, NULL, NULL, 0, &(HANDLE) {NULL});
+		IDENT("doc"), 0, NULL, NULL, 0, &(HANDLE){NULL});
 	kill(pid, SIGKILL);
 	CHECK(waitpid(pid, &status, 0) == pid);
 	/* The daemon reads the end of his connection in its own time. */
@@ -333,6 +333,6 @@ main(int argc, char **argv)
 		{"client_killed", case_client_killed},
 	};
 
-	return test_main("users", cases, sizeof(cases) / sizeof(cases[0]), argc,
-		argv);
+	return test_main(
+		"users", cases, sizeof(cases) / sizeof(cases[0]), argc, argv);
 }

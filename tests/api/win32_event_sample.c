@@ -71,8 +71,8 @@ Publish(_In_ PEERDIST_INSTANCE_HANDLE hPeerDist, _In_ OVERLAPPED *ov)
 		Fail("PublishStream", error);
 	Prepare(ov);
 	MustFinish("AddToStream", ov,
-		PeerDistServerPublishAddToStream(hPeerDist, hStream,
-			sizeof(data), data, ov));
+		PeerDistServerPublishAddToStream(
+			hPeerDist, hStream, sizeof(data), data, ov));
 	Prepare(ov);
 	MustFinish("CompleteStream", ov,
 		PeerDistServerPublishCompleteStream(hPeerDist, hStream, ov));
@@ -91,14 +91,15 @@ Feed(_In_ PEERDIST_INSTANCE_HANDLE hPeerDist,
 	DWORD error, cb = 0;
 
 	error = PeerDistServerOpenContentInformationEx(hPeerDist,
-		sizeof(Identifier), Identifier, 0, 0, &options, NULL, 0, &hInfo);
+		sizeof(Identifier), Identifier, 0, 0, &options, NULL, 0,
+		&hInfo);
 	if (error != ERROR_SUCCESS)
 		Fail("OpenContentInformationEx", error);
 	for (;;) {
 		Prepare(ov);
 		error = Finish(ov,
-			PeerDistServerRetrieveContentInformation(hPeerDist,
-				hInfo, sizeof(piece), piece, ov),
+			PeerDistServerRetrieveContentInformation(
+				hPeerDist, hInfo, sizeof(piece), piece, ov),
 			&cb);
 		if (error == PEERDIST_ERROR_NO_MORE)
 			break;
@@ -106,13 +107,13 @@ Feed(_In_ PEERDIST_INSTANCE_HANDLE hPeerDist,
 			Fail("Retrieve", error);
 		Prepare(ov);
 		MustFinish("AddContentInformation", ov,
-			PeerDistClientAddContentInformation(hPeerDist, hContent,
-				cb, piece, ov));
+			PeerDistClientAddContentInformation(
+				hPeerDist, hContent, cb, piece, ov));
 	}
 	Prepare(ov);
 	MustFinish("CompleteContentInformation", ov,
-		PeerDistClientCompleteContentInformation(hPeerDist, hContent,
-			ov));
+		PeerDistClientCompleteContentInformation(
+			hPeerDist, hContent, ov));
 	PeerDistServerCloseContentInformation(hPeerDist, hInfo);
 }
 
@@ -148,28 +149,28 @@ CancelReads(_In_ PEERDIST_INSTANCE_HANDLE hPeerDist,
 		Fail("CancelAsyncOperation", error);
 	}
 	error = PeerDistClientCancelAsyncOperation(hPeerDist, hContent, NULL);
-	if (error != ERROR_SUCCESS && (fWaiting ||
-		error != PEERDIST_ERROR_OPERATION_NOTFOUND))
+	if (error != ERROR_SUCCESS &&
+		(fWaiting || error != PEERDIST_ERROR_OPERATION_NOTFOUND))
 		Fail("CancelAsyncOperation of all", error);
 	if (WaitForMultipleObjects(READS, events, TRUE, 30000) != WAIT_OBJECT_0)
 		Fail("WaitForMultipleObjects", GetLastError());
 	for (i = 0; i < READS; i++) {
-		error = GetOverlappedResult(hContent, &ov[i], &cb, FALSE) ?
-			ERROR_SUCCESS :
-			GetLastError();
+		error = GetOverlappedResult(hContent, &ov[i], &cb, FALSE)
+			? ERROR_SUCCESS
+			: GetLastError();
 		if (error != ERROR_OPERATION_ABORTED &&
 			(fWaiting || error != PEERDIST_ERROR_MISSING_DATA))
 			Fail("the result of a read", error);
 	}
-	printf(fWaiting ? "reads were cancelled while they waited\n" :
-			  "nobody to wait for\n");
+	printf(fWaiting ? "reads were cancelled while they waited\n"
+			: "nobody to wait for\n");
 }
 
 int
 main(void)
 {
-	PEERDIST_STATUS_INFO info = {sizeof(info), PEERDIST_STATUS_DISABLED, 0,
-		0};
+	PEERDIST_STATUS_INFO info = {
+		sizeof(info), PEERDIST_STATUS_DISABLED, 0, 0};
 	PEERDIST_CLIENT_BASIC_INFO basic;
 	PEERDIST_CONTENT_TAG tag = {{1, 2, 3}};
 	PEERDIST_INSTANCE_HANDLE hPeerDist;
@@ -189,8 +190,8 @@ main(void)
 	while (info.status != PEERDIST_STATUS_AVAILABLE) {
 		Prepare(&ov[0]);
 		MustFinish("Register", &ov[0],
-			PeerDistRegisterForStatusChangeNotificationEx(hPeerDist,
-				NULL, 0, &ov[0], &info));
+			PeerDistRegisterForStatusChangeNotificationEx(
+				hPeerDist, NULL, 0, &ov[0], &info));
 	}
 	Publish(hPeerDist, &ov[0]);
 	error = PeerDistClientOpenContent(hPeerDist, &tag, NULL, 0, &hContent);

@@ -21,7 +21,7 @@
 #define KEY_PUBLISH ((ULONG_PTR)2)
 #define KEY_INFO    ((ULONG_PTR)3)
 #define KEY_CONTENT ((ULONG_PTR)4)
-#define CHUNK	    (256 * 1024)
+#define CHUNK       (256 * 1024)
 
 typedef struct _SAMPLE {
 	HANDLE hPort;
@@ -38,8 +38,8 @@ Fail(_In_ LPCSTR what, DWORD error)
 {
 	char text[256] = "?";
 
-	FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM |
-			FORMAT_MESSAGE_IGNORE_INSERTS,
+	FormatMessageA(
+		FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS,
 		NULL, error, MAKELANGID(LANG_NEUTRAL, SUBLANG_DEFAULT), text,
 		ARRAYSIZE(text), NULL);
 	fprintf(stderr, "%s: error %lu: %s\n", what, (unsigned long)error,
@@ -56,8 +56,8 @@ WaitFor(_In_ SAMPLE *s, _In_ LPOVERLAPPED expected, ULONG_PTR expectedKey,
 	ULONG_PTR key = 0;
 	BOOL fOk;
 
-	fOk = GetQueuedCompletionStatus(s->hPort, pcbTransferred, &key,
-		&lpOverlapped, 30000);
+	fOk = GetQueuedCompletionStatus(
+		s->hPort, pcbTransferred, &key, &lpOverlapped, 30000);
 	if (lpOverlapped == NULL)
 		Fail("GetQueuedCompletionStatus", GetLastError());
 	if (lpOverlapped != expected || key != expectedKey)
@@ -111,8 +111,8 @@ Publish(_In_ SAMPLE *s)
 	for (done = 0; done < s->cbFile; done += cb) {
 		cb = s->cbFile - done < CHUNK ? s->cbFile - done : CHUNK;
 		ZeroMemory(&ov, sizeof(ov));
-		error = PeerDistServerPublishAddToStream(s->hPeerDist, hStream,
-			cb, s->pFile + done, &ov);
+		error = PeerDistServerPublishAddToStream(
+			s->hPeerDist, hStream, cb, s->pFile + done, &ov);
 		MustComplete(s, "PublishAddToStream", error, &ov, KEY_PUBLISH);
 	}
 	ZeroMemory(&ov, sizeof(ov));
@@ -139,8 +139,8 @@ PassContentInformation(_In_ SAMPLE *s)
 		Fail("OpenContentInformation", error);
 	for (;;) {
 		ZeroMemory(&ov, sizeof(ov));
-		error = PeerDistServerRetrieveContentInformation(s->hPeerDist,
-			hInfo, sizeof(piece), piece, &ov);
+		error = PeerDistServerRetrieveContentInformation(
+			s->hPeerDist, hInfo, sizeof(piece), piece, &ov);
 		if (error == ERROR_IO_PENDING)
 			error = WaitFor(s, &ov, KEY_INFO, &cb);
 		if (error == PEERDIST_ERROR_NO_MORE)
@@ -148,14 +148,14 @@ PassContentInformation(_In_ SAMPLE *s)
 		if (error != ERROR_SUCCESS)
 			Fail("RetrieveContentInformation", error);
 		ZeroMemory(&add, sizeof(add));
-		error = PeerDistClientAddContentInformation(s->hPeerDist,
-			s->hContent, cb, piece, &add);
-		MustComplete(s, "AddContentInformation", error, &add,
-			KEY_CONTENT);
+		error = PeerDistClientAddContentInformation(
+			s->hPeerDist, s->hContent, cb, piece, &add);
+		MustComplete(
+			s, "AddContentInformation", error, &add, KEY_CONTENT);
 	}
 	ZeroMemory(&add, sizeof(add));
-	error = PeerDistClientCompleteContentInformation(s->hPeerDist,
-		s->hContent, &add);
+	error = PeerDistClientCompleteContentInformation(
+		s->hPeerDist, s->hContent, &add);
 	MustComplete(s, "CompleteContentInformation", error, &add, KEY_CONTENT);
 	error = PeerDistServerCloseContentInformation(s->hPeerDist, hInfo);
 	if (error != ERROR_SUCCESS)
@@ -173,8 +173,8 @@ AddMissing(_In_ SAMPLE *s, ULONGLONG offset, DWORD cb)
 	ZeroMemory(&ov, sizeof(ov));
 	ov.Offset = (DWORD)offset;
 	ov.OffsetHigh = (DWORD)(offset >> 32);
-	error = PeerDistClientAddData(s->hPeerDist, s->hContent, cb,
-		s->pFile + offset, &ov);
+	error = PeerDistClientAddData(
+		s->hPeerDist, s->hContent, cb, s->pFile + offset, &ov);
 	MustComplete(s, "AddData", error, &ov, KEY_CONTENT);
 }
 
@@ -273,16 +273,16 @@ main(int argc, char **argv)
 	if (FAILED(CoCreateGuid(&guid)))
 		Fail("CoCreateGuid", 0);
 	CopyMemory(tag.Data, &guid, sizeof(tag.Data));
-	error = PeerDistClientOpenContent(s.hPeerDist, &tag, s.hPort,
-		KEY_CONTENT, &s.hContent);
+	error = PeerDistClientOpenContent(
+		s.hPeerDist, &tag, s.hPort, KEY_CONTENT, &s.hContent);
 	if (error != ERROR_SUCCESS)
 		Fail("OpenContent", error);
 	PassContentInformation(&s);
 	FillCache(&s);
 	Compare(&s);
 	PeerDistClientCloseContent(s.hPeerDist, s.hContent);
-	error = PeerDistServerUnpublish(s.hPeerDist, sizeof(Identifier),
-		Identifier);
+	error = PeerDistServerUnpublish(
+		s.hPeerDist, sizeof(Identifier), Identifier);
 	if (error != ERROR_SUCCESS)
 		Fail("Unpublish", error);
 	error = PeerDistShutdown(s.hPeerDist);

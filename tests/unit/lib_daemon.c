@@ -40,8 +40,8 @@ struct fake {
 	uint32_t max_operations;
 	uint32_t refuse;
 	uint64_t handles;
-	uint64_t *ids;	  /* as submitted */
-	bool *pending;	  /* which of them are */
+	uint64_t *ids; /* as submitted */
+	bool *pending; /* which of them are */
 	unsigned n_ids;
 	unsigned seen[IPC_TYPE_LIMIT];
 };
@@ -86,8 +86,8 @@ send_locked(struct fake *f, enum ipc_type type, uint64_t id,
 
 	if (f->chan == NULL)
 		return;
-	assert_int_equal(ipc_chan_queue(f->chan, type, id, body, &fd,
-				 fd >= 0 ? 1 : 0),
+	assert_int_equal(
+		ipc_chan_queue(f->chan, type, id, body, &fd, fd >= 0 ? 1 : 0),
 		0);
 	while (ipc_chan_flush(f->chan) == -EAGAIN) {
 		p = (struct pollfd){ipc_chan_fd(f->chan), POLLOUT, 0};
@@ -485,7 +485,9 @@ fake_hook_set(struct fake *f, fake_hook hook, void *arg)
 void
 fake_status(struct fake *f, uint32_t status)
 {
+	pthread_mutex_lock(&f->lock);
 	f->status = status;
+	pthread_mutex_unlock(&f->lock);
 }
 
 void
@@ -509,16 +511,16 @@ fake_refuse(struct fake *f, uint32_t code)
 }
 
 void
-expect_packet(HANDLE port, OVERLAPPED *ov, ULONG_PTR key, DWORD code,
-	DWORD bytes)
+expect_packet(
+	HANDLE port, OVERLAPPED *ov, ULONG_PTR key, DWORD code, DWORD bytes)
 {
 	OVERLAPPED *got = NULL;
 	ULONG_PTR got_key = 0;
 	DWORD got_bytes = 0;
 	BOOL ok;
 
-	ok = pdw_GetQueuedCompletionStatus(port, &got_bytes, &got_key, &got,
-		FAKE_WAIT_MS);
+	ok = pdw_GetQueuedCompletionStatus(
+		port, &got_bytes, &got_key, &got, FAKE_WAIT_MS);
 	assert_ptr_equal(got, ov);
 	assert_int_equal(ok ? 0 : pdw_GetLastError(), code);
 	assert_int_equal(got_key, key);
@@ -532,7 +534,8 @@ expect_no_packet(HANDLE port)
 	ULONG_PTR key;
 	DWORD bytes;
 
-	assert_false(pdw_GetQueuedCompletionStatus(port, &bytes, &key, &got, 0));
+	assert_false(
+		pdw_GetQueuedCompletionStatus(port, &bytes, &key, &got, 0));
 	assert_null(got);
 	assert_int_equal(pdw_GetLastError(), WAIT_TIMEOUT);
 }
@@ -543,8 +546,8 @@ expect_result(OVERLAPPED *ov, DWORD code, DWORD bytes)
 	DWORD got_bytes = 0;
 	BOOL ok;
 
-	ok = pdw_GetOverlappedResultEx(NULL, ov, &got_bytes, FAKE_WAIT_MS,
-		FALSE);
+	ok = pdw_GetOverlappedResultEx(
+		NULL, ov, &got_bytes, FAKE_WAIT_MS, FALSE);
 	assert_int_equal(ok ? 0 : pdw_GetLastError(), code);
 	assert_int_equal(got_bytes, bytes);
 	assert_true(HasOverlappedIoCompleted(ov));

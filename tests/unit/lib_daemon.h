@@ -23,8 +23,8 @@
 #include "proto/ipc_chan.h"
 
 #define FAKE_WRITE_SIZE (4u * 1024 * 1024)
-#define FAKE_READ_SIZE	(4u * 1024 * 1024)
-#define FAKE_WAIT_MS	20000
+#define FAKE_READ_SIZE  (4u * 1024 * 1024)
+#define FAKE_WAIT_MS    20000
 
 struct fake;
 
@@ -55,7 +55,7 @@ void fake_send_bytes(struct fake *, const void *data, size_t len);
 void fake_reply(struct fake *, enum ipc_type, uint64_t id, uint32_t code);
 void fake_send_status(struct fake *, uint32_t status);
 void fake_complete(struct fake *, uint64_t id, uint32_t code, uint32_t bytes);
-/* The operation that was submitted n-th (from 0) since the start of the test. */
+/* The operation that was submitted n-th, from 0, in this test. */
 void fake_complete_nth(struct fake *, unsigned n, uint32_t code);
 uint64_t fake_nth_id(struct fake *, unsigned n);
 uint8_t *fake_area(struct fake *);
@@ -65,17 +65,17 @@ unsigned fake_seen(struct fake *, enum ipc_type);
 void fake_wait_seen(struct fake *, enum ipc_type, unsigned n);
 
 /* With a deadline; the completion must come. */
-void expect_packet(HANDLE port, OVERLAPPED *ov, ULONG_PTR key, DWORD code,
-	DWORD bytes);
+void expect_packet(
+	HANDLE port, OVERLAPPED *ov, ULONG_PTR key, DWORD code, DWORD bytes);
 void expect_no_packet(HANDLE port);
 /* Of an operation without port: through PeerDistGetOverlappedResult. */
 void expect_result(OVERLAPPED *ov, DWORD code, DWORD bytes);
 
 PEERDIST_INSTANCE_HANDLE start_instance(void);
 HANDLE make_port(void);
-PEERDIST_CONTENT_HANDLE open_content(PEERDIST_INSTANCE_HANDLE, HANDLE port,
-	ULONG_PTR key);
-PEERDIST_STREAM_HANDLE open_stream(PEERDIST_INSTANCE_HANDLE, HANDLE port,
-	ULONG_PTR key);
+PEERDIST_CONTENT_HANDLE open_content(
+	PEERDIST_INSTANCE_HANDLE, HANDLE port, ULONG_PTR key);
+PEERDIST_STREAM_HANDLE open_stream(
+	PEERDIST_INSTANCE_HANDLE, HANDLE port, ULONG_PTR key);
 
 #endif

@@ -5,6 +5,11 @@
 #define TESTS_UNIT_PCCRC_REFUSE_H
 
 #include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
 
 #include "common/macros.h"
 #include "tests/unit/pccrc_util.h"

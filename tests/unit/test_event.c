@@ -42,8 +42,8 @@ test_manual(void **state)
 static void
 test_auto(void **state)
 {
-	HANDLE h = pdw_CreateEventExA(NULL, NULL, PDW_CREATE_EVENT_INITIAL_SET,
-		0);
+	HANDLE h =
+		pdw_CreateEventExA(NULL, NULL, PDW_CREATE_EVENT_INITIAL_SET, 0);
 
 	assert_int_equal(pdw_WaitForSingleObject(h, 0), WAIT_OBJECT_0);
 	assert_int_equal(pdw_WaitForSingleObject(h, 1), WAIT_TIMEOUT);
@@ -66,16 +66,16 @@ test_any(void **state)
 
 	for (int i = 0; i < 3; i++)
 		h[i] = pdw_CreateEventA(NULL, FALSE, FALSE, NULL);
-	assert_int_equal(pdw_WaitForMultipleObjects(3, h, FALSE, 0),
-		WAIT_TIMEOUT);
+	assert_int_equal(
+		pdw_WaitForMultipleObjects(3, h, FALSE, 0), WAIT_TIMEOUT);
 	pdw_SetEvent(h[2]);
 	pdw_SetEvent(h[1]);
-	assert_int_equal(pdw_WaitForMultipleObjects(3, h, FALSE, 0),
-		WAIT_OBJECT_0 + 1);
-	assert_int_equal(pdw_WaitForMultipleObjects(3, h, FALSE, 0),
-		WAIT_OBJECT_0 + 2);
-	assert_int_equal(pdw_WaitForMultipleObjects(3, h, FALSE, 0),
-		WAIT_TIMEOUT);
+	assert_int_equal(
+		pdw_WaitForMultipleObjects(3, h, FALSE, 0), WAIT_OBJECT_0 + 1);
+	assert_int_equal(
+		pdw_WaitForMultipleObjects(3, h, FALSE, 0), WAIT_OBJECT_0 + 2);
+	assert_int_equal(
+		pdw_WaitForMultipleObjects(3, h, FALSE, 0), WAIT_TIMEOUT);
 	for (int i = 0; i < 3; i++)
 		pdw_CloseHandle(h[i]);
 }
@@ -90,8 +90,8 @@ test_all(void **state)
 		h[i] = pdw_CreateEventA(NULL, i == 0, FALSE, NULL);
 	pdw_SetEvent(h[0]);
 	pdw_SetEvent(h[1]);
-	assert_int_equal(pdw_WaitForMultipleObjects(3, h, TRUE, 1),
-		WAIT_TIMEOUT);
+	assert_int_equal(
+		pdw_WaitForMultipleObjects(3, h, TRUE, 1), WAIT_TIMEOUT);
 	assert_true(readable(pdw_event_fd(h[1])));
 	pdw_SetEvent(h[2]);
 	assert_int_equal(pdw_WaitForMultipleObjects(3, h, TRUE, INFINITE),
@@ -109,15 +109,15 @@ test_bad_waits(void **state)
 	HANDLE h[65] = {NULL};
 
 	h[0] = h[1] = pdw_CreateEventA(NULL, TRUE, TRUE, NULL);
-	assert_int_equal(pdw_WaitForMultipleObjects(2, h, FALSE, 0),
-		WAIT_FAILED);
+	assert_int_equal(
+		pdw_WaitForMultipleObjects(2, h, FALSE, 0), WAIT_FAILED);
 	assert_int_equal(pdw_GetLastError(), ERROR_INVALID_PARAMETER);
-	assert_int_equal(pdw_WaitForMultipleObjects(0, h, FALSE, 0),
-		WAIT_FAILED);
-	assert_int_equal(pdw_WaitForMultipleObjects(65, h, FALSE, 0),
-		WAIT_FAILED);
-	assert_int_equal(pdw_WaitForMultipleObjects(3, h, FALSE, 0),
-		WAIT_FAILED);
+	assert_int_equal(
+		pdw_WaitForMultipleObjects(0, h, FALSE, 0), WAIT_FAILED);
+	assert_int_equal(
+		pdw_WaitForMultipleObjects(65, h, FALSE, 0), WAIT_FAILED);
+	assert_int_equal(
+		pdw_WaitForMultipleObjects(3, h, FALSE, 0), WAIT_FAILED);
 	assert_int_equal(pdw_GetLastError(), ERROR_INVALID_HANDLE);
 	pdw_CloseHandle(h[0]);
 }

@@ -63,8 +63,8 @@ test_nonsense(void **state)
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
 		for (int k = PDC_FREE; k <= PDC_STREAM; k++)
-			assert_null(pdc_handle_get((HANDLE)values[i],
-				(enum pdc_kind)k));
+			assert_null(pdc_handle_get(
+				(HANDLE)values[i], (enum pdc_kind)k));
 }
 
 /* A closed value stays dead when its place is used again. */

@@ -75,8 +75,8 @@ test_versions(void **state)
 		else
 			assert_null(h);
 	}
-	assert_int_equal(PeerDistStartup(2, NULL, &max),
-		ERROR_INVALID_PARAMETER);
+	assert_int_equal(
+		PeerDistStartup(2, NULL, &max), ERROR_INVALID_PARAMETER);
 }
 
 static void
@@ -88,8 +88,8 @@ test_completion_forms(void **state)
 	uint8_t buffer[16];
 
 	ov.hEvent = event;
-	assert_int_equal(PeerDistClientBlockRead(x->instance, x->content, 16,
-				 buffer, 0, &ov),
+	assert_int_equal(PeerDistClientBlockRead(
+				 x->instance, x->content, 16, buffer, 0, &ov),
 		ERROR_IO_PENDING);
 	assert_int_equal(pdw_WaitForSingleObject(event, 0), WAIT_TIMEOUT);
 	assert_int_equal(ov.Internal, STATUS_PENDING);
@@ -99,12 +99,12 @@ test_completion_forms(void **state)
 	assert_int_equal(ov.Internal, 0xC0070FD5);
 	/* Bit 0: the event alone. */
 	ov.hEvent = (HANDLE)((ULONG_PTR)event | 1);
-	assert_int_equal(PeerDistClientBlockRead(x->instance, x->content, 16,
-				 buffer, 0, &ov),
+	assert_int_equal(PeerDistClientBlockRead(
+				 x->instance, x->content, 16, buffer, 0, &ov),
 		ERROR_IO_PENDING);
 	fake_complete_nth(x->fake, 1, ERROR_TIMEOUT);
-	assert_int_equal(pdw_WaitForSingleObject(event, FAKE_WAIT_MS),
-		WAIT_OBJECT_0);
+	assert_int_equal(
+		pdw_WaitForSingleObject(event, FAKE_WAIT_MS), WAIT_OBJECT_0);
 	expect_no_packet(x->port);
 	expect_result(&ov, ERROR_TIMEOUT, 0);
 	assert_true(pdw_CloseHandle(event));
@@ -120,8 +120,8 @@ test_closed_meanwhile(void **state)
 	PEERDIST_CONTENT_HANDLE content = open_content(x->instance, port, 1);
 	OVERLAPPED ov = {.hEvent = event};
 
-	assert_int_equal(PeerDistClientCompleteContentInformation(x->instance,
-				 content, &ov),
+	assert_int_equal(PeerDistClientCompleteContentInformation(
+				 x->instance, content, &ov),
 		ERROR_IO_PENDING);
 	assert_true(pdw_CloseHandle(port));
 	assert_true(pdw_CloseHandle(event));
@@ -140,26 +140,26 @@ test_bad_handles(void **state)
 	uint8_t b[4];
 
 	ov.hEvent = x->port;
-	assert_int_equal(PeerDistClientAddData(x->instance, x->content, 4, b,
-				 &ov),
+	assert_int_equal(
+		PeerDistClientAddData(x->instance, x->content, 4, b, &ov),
 		ERROR_INVALID_HANDLE);
-	assert_int_equal(ov.Internal,
-		pdc_internal_of_result(ERROR_INVALID_HANDLE));
+	assert_int_equal(
+		ov.Internal, pdc_internal_of_result(ERROR_INVALID_HANDLE));
 	ov.hEvent = INVALID_HANDLE_VALUE;
-	assert_int_equal(PeerDistClientAddData(x->instance, x->content, 4, b,
-				 &ov),
+	assert_int_equal(
+		PeerDistClientAddData(x->instance, x->content, 4, b, &ov),
 		ERROR_INVALID_HANDLE);
 	ov.hEvent = NULL;
 	assert_int_equal(PeerDistClientAddData(other, x->content, 4, b, &ov),
 		ERROR_INVALID_HANDLE);
-	assert_int_equal(PeerDistClientAddData(x->content, x->content, 4, b,
-				 &ov),
+	assert_int_equal(
+		PeerDistClientAddData(x->content, x->content, 4, b, &ov),
 		ERROR_INVALID_HANDLE);
-	assert_int_equal(PeerDistServerPublishAddToStream(x->instance,
-				 x->content, 4, b, &ov),
+	assert_int_equal(PeerDistServerPublishAddToStream(
+				 x->instance, x->content, 4, b, &ov),
 		ERROR_INVALID_HANDLE);
-	assert_int_equal(PeerDistClientOpenContent(x->instance, &tag,
-				 x->content, 0, &h),
+	assert_int_equal(
+		PeerDistClientOpenContent(x->instance, &tag, x->content, 0, &h),
 		ERROR_INVALID_HANDLE);
 	assert_int_equal(PeerDistServerCloseStreamHandle(x->instance, NULL),
 		ERROR_INVALID_HANDLE);
@@ -183,39 +183,39 @@ test_bad_parameters(void **state)
 #define BAD(call) assert_int_equal((call), ERROR_INVALID_PARAMETER)
 	BAD(PeerDistGetStatus(x->instance, NULL));
 	BAD(PeerDistGetStatusEx(x->instance, &info));
-	BAD(PeerDistRegisterForStatusChangeNotificationEx(x->instance, NULL, 0,
-		&ov, &info));
-	BAD(PeerDistRegisterForStatusChangeNotification(x->instance, NULL, 0,
-		NULL, &info.status));
-	BAD(PeerDistServerPublishStream(x->instance, 0, b, 0, NULL, NULL, 0,
-		&h));
-	BAD(PeerDistServerPublishStream(x->instance, 32769, b, 0, NULL, NULL,
-		0, &h));
-	BAD(PeerDistServerPublishStream(x->instance, 4, b, 0, &options, NULL,
-		0, &h));
-	BAD(PeerDistServerPublishStream(x->instance, 4, b, 0, NULL, NULL, 0,
-		NULL));
-	BAD(PeerDistServerOpenContentInformation(x->instance, 4, b, 1, 0, NULL,
-		0, &h));
-	BAD(PeerDistServerOpenContentInformation(x->instance, 4, b, 2,
-		UINT64_MAX, NULL, 0, &h));
-	BAD(PeerDistServerOpenContentInformationEx(x->instance, 4, b, 0, 0,
-		&retrieval, NULL, 0, &h));
-	BAD(PeerDistServerOpenContentInformationEx(x->instance, 4, b, 0, 0,
-		NULL, NULL, 0, &h));
+	BAD(PeerDistRegisterForStatusChangeNotificationEx(
+		x->instance, NULL, 0, &ov, &info));
+	BAD(PeerDistRegisterForStatusChangeNotification(
+		x->instance, NULL, 0, NULL, &info.status));
+	BAD(PeerDistServerPublishStream(
+		x->instance, 0, b, 0, NULL, NULL, 0, &h));
+	BAD(PeerDistServerPublishStream(
+		x->instance, 32769, b, 0, NULL, NULL, 0, &h));
+	BAD(PeerDistServerPublishStream(
+		x->instance, 4, b, 0, &options, NULL, 0, &h));
+	BAD(PeerDistServerPublishStream(
+		x->instance, 4, b, 0, NULL, NULL, 0, NULL));
+	BAD(PeerDistServerOpenContentInformation(
+		x->instance, 4, b, 1, 0, NULL, 0, &h));
+	BAD(PeerDistServerOpenContentInformation(
+		x->instance, 4, b, 2, UINT64_MAX, NULL, 0, &h));
+	BAD(PeerDistServerOpenContentInformationEx(
+		x->instance, 4, b, 0, 0, &retrieval, NULL, 0, &h));
+	BAD(PeerDistServerOpenContentInformationEx(
+		x->instance, 4, b, 0, 0, NULL, NULL, 0, &h));
 	BAD(PeerDistClientAddData(x->instance, x->content, 0, b, &ov));
 	BAD(PeerDistClientAddData(x->instance, x->content, 4, NULL, &ov));
-	BAD(PeerDistClientAddContentInformation(x->instance, x->content, 4, b,
-		&dirty));
-	BAD(PeerDistClientBlockRead(x->instance, x->content, 4, b, INFINITE,
-		&ov));
+	BAD(PeerDistClientAddContentInformation(
+		x->instance, x->content, 4, b, &dirty));
+	BAD(PeerDistClientBlockRead(
+		x->instance, x->content, 4, b, INFINITE, &ov));
 	BAD(PeerDistClientStreamRead(x->instance, x->content, 4, NULL, 0, &ov));
 	BAD(PeerDistServerCancelAsyncOperation(x->instance, 4, b, NULL));
 	BAD(PeerDistClientGetInformationByHandle(x->instance, x->content,
 		MaximumPeerDistClientInfoByHandlesClass, 4, b));
 #undef BAD
-	assert_int_equal(ov.Internal,
-		pdc_internal_of_result(ERROR_INVALID_PARAMETER));
+	assert_int_equal(
+		ov.Internal, pdc_internal_of_result(ERROR_INVALID_PARAMETER));
 	assert_int_equal(PeerDistClientGetInformationByHandle(x->instance,
 				 x->content, PeerDistClientBasicInfo, 3, b),
 		ERROR_INSUFFICIENT_BUFFER);
@@ -229,11 +229,11 @@ test_overlapped_in_use(void **state)
 	DWORD bytes = 5;
 	BYTE b[4];
 
-	assert_int_equal(PeerDistClientStreamRead(x->instance, x->content, 4, b,
-				 1, &ov),
+	assert_int_equal(
+		PeerDistClientStreamRead(x->instance, x->content, 4, b, 1, &ov),
 		ERROR_IO_PENDING);
-	assert_int_equal(PeerDistClientStreamRead(x->instance, x->content, 4, b,
-				 1, &ov),
+	assert_int_equal(
+		PeerDistClientStreamRead(x->instance, x->content, 4, b, 1, &ov),
 		ERROR_INVALID_PARAMETER);
 	assert_int_equal(ov.Internal, STATUS_PENDING);
 	assert_false(PeerDistGetOverlappedResult(&ov, &bytes, FALSE));
@@ -251,15 +251,15 @@ test_refused(void **state)
 	BYTE b[4];
 
 	fake_refuse(x->fake, ERROR_ACCESS_DISABLED_BY_POLICY);
-	assert_int_equal(PeerDistClientStreamRead(x->instance, x->content, 4, b,
-				 1, &ov),
+	assert_int_equal(
+		PeerDistClientStreamRead(x->instance, x->content, 4, b, 1, &ov),
 		ERROR_ACCESS_DISABLED_BY_POLICY);
 	assert_int_equal(ov.Internal, 0xC00704EC);
 	fake_refuse(x->fake, 0);
 	expect_no_packet(x->port);
 	/* Its slot is free again, under another id. */
-	assert_int_equal(PeerDistClientStreamRead(x->instance, x->content, 4, b,
-				 1, &ov),
+	assert_int_equal(
+		PeerDistClientStreamRead(x->instance, x->content, 4, b, 1, &ov),
 		ERROR_IO_PENDING);
 	assert_int_equal(ipc_op_slot(fake_nth_id(x->fake, 0)),
 		ipc_op_slot(fake_nth_id(x->fake, 1)));
@@ -280,25 +280,25 @@ test_cancel(void **state)
 					 x->content, 4, b, 1, &ov[i]),
 			ERROR_IO_PENDING);
 	pdw_SetLastError(1);
-	assert_int_equal(PeerDistClientCancelAsyncOperation(x->instance,
-				 x->content, &ov[1]),
+	assert_int_equal(PeerDistClientCancelAsyncOperation(
+				 x->instance, x->content, &ov[1]),
 		0);
 	assert_int_equal(pdw_GetLastError(), ERROR_OPERATION_ABORTED);
 	assert_int_equal(ov[1].Internal, 0xC0000120);
 	expect_packet(x->port, &ov[1], 7, ERROR_OPERATION_ABORTED, 0);
-	assert_int_equal(PeerDistClientCancelAsyncOperation(x->instance,
-				 x->content, &ov[1]),
+	assert_int_equal(PeerDistClientCancelAsyncOperation(
+				 x->instance, x->content, &ov[1]),
 		PEERDIST_ERROR_OPERATION_NOTFOUND);
-	assert_int_equal(PeerDistClientCancelAsyncOperation(x->instance,
-				 x->content, NULL),
+	assert_int_equal(PeerDistClientCancelAsyncOperation(
+				 x->instance, x->content, NULL),
 		0);
 	expect_packet(x->port, &ov[0], 7, ERROR_OPERATION_ABORTED, 0);
 	expect_packet(x->port, &ov[2], 7, ERROR_OPERATION_ABORTED, 0);
-	assert_int_equal(PeerDistClientCancelAsyncOperation(x->instance,
-				 x->content, NULL),
+	assert_int_equal(PeerDistClientCancelAsyncOperation(
+				 x->instance, x->content, NULL),
 		PEERDIST_ERROR_OPERATION_NOTFOUND);
-	assert_int_equal(PeerDistServerCancelAsyncOperation(x->instance, 4, b,
-				 &ov[0]),
+	assert_int_equal(
+		PeerDistServerCancelAsyncOperation(x->instance, 4, b, &ov[0]),
 		PEERDIST_ERROR_OPERATION_NOTFOUND);
 }
 
@@ -336,8 +336,8 @@ test_read_data(void **state)
 
 	memset(fake_area(x->fake), 0x33, 100);
 	fake_hook_set(x->fake, complete_with_data, NULL);
-	assert_int_equal(PeerDistClientBlockRead(x->instance, x->content, 100,
-				 buffer, 1, &ov),
+	assert_int_equal(PeerDistClientBlockRead(
+				 x->instance, x->content, 100, buffer, 1, &ov),
 		ERROR_IO_PENDING);
 	expect_packet(x->port, &ov, 7, 0, 100);
 	assert_int_equal(buffer[99], 0x33);
@@ -362,8 +362,8 @@ test_missing_range(void **state)
 	DWORD bytes = 0;
 	BYTE b[4];
 
-	assert_int_equal(PeerDistClientStreamRead(x->instance, x->content, 4, b,
-				 1, &ov),
+	assert_int_equal(
+		PeerDistClientStreamRead(x->instance, x->content, 4, b, 1, &ov),
 		ERROR_IO_PENDING);
 	c.code = PEERDIST_ERROR_MISSING_DATA;
 	c.bytes = UINT32_MAX;
@@ -384,9 +384,9 @@ test_flash_crowd(void **state)
 	struct fixture *x = *state;
 	PEERDIST_CLIENT_BASIC_INFO info = {5};
 
-	assert_int_equal(PeerDistClientGetInformationByHandle(x->instance,
-				 x->content, PeerDistClientBasicInfo,
-				 sizeof(info), &info),
+	assert_int_equal(
+		PeerDistClientGetInformationByHandle(x->instance, x->content,
+			PeerDistClientBasicInfo, sizeof(info), &info),
 		0);
 	assert_false(info.fFlashCrowd);
 }
@@ -401,16 +401,16 @@ test_flush_and_server(void **state)
 	BYTE b[4] = "abc";
 	HANDLE info, stream;
 
-	assert_int_equal(PeerDistClientFlushContent(x->instance, &tag, x->port,
-				 3, &ov),
+	assert_int_equal(
+		PeerDistClientFlushContent(x->instance, &tag, x->port, 3, &ov),
 		ERROR_IO_PENDING);
 	fake_complete_nth(x->fake, 0, 0);
 	expect_packet(x->port, &ov, 3, 0, 0);
 	assert_int_equal(PeerDistServerOpenContentInformationEx(x->instance, 4,
 				 b, 0, 0, &retrieval, x->port, 4, &info),
 		0);
-	assert_int_equal(PeerDistServerRetrieveContentInformation(x->instance,
-				 info, 4, b, &ov),
+	assert_int_equal(PeerDistServerRetrieveContentInformation(
+				 x->instance, info, 4, b, &ov),
 		ERROR_IO_PENDING);
 	assert_int_equal(
 		PeerDistServerCloseContentInformation(x->instance, info), 0);
@@ -419,13 +419,13 @@ test_flush_and_server(void **state)
 		PeerDistServerCloseContentInformation(x->instance, info),
 		ERROR_INVALID_HANDLE);
 	stream = open_stream(x->instance, x->port, 5);
-	assert_int_equal(PeerDistServerPublishCompleteStream(x->instance,
-				 stream, &ov),
+	assert_int_equal(
+		PeerDistServerPublishCompleteStream(x->instance, stream, &ov),
 		ERROR_IO_PENDING);
 	assert_int_equal(PeerDistServerUnpublish(x->instance, 4, b), 0);
 	expect_packet(x->port, &ov, 5, ERROR_OPERATION_ABORTED, 0);
-	assert_int_equal(PeerDistServerCloseStreamHandle(x->instance, stream),
-		0);
+	assert_int_equal(
+		PeerDistServerCloseStreamHandle(x->instance, stream), 0);
 }
 
 /* The completion frees the OVERLAPPED in another thread while the call may
@@ -444,8 +444,8 @@ free_packets(void *arg)
 	DWORD bytes;
 
 	while (f->left > 0) {
-		pdw_GetQueuedCompletionStatus(f->port, &bytes, &key, &ov,
-			FAKE_WAIT_MS);
+		pdw_GetQueuedCompletionStatus(
+			f->port, &bytes, &key, &ov, FAKE_WAIT_MS);
 		if (ov == NULL)
 			return (void *)"a completion is missing";
 		free(ov);
@@ -454,7 +454,7 @@ free_packets(void *arg)
 	return NULL;
 }
 
-#define ROUNDS	20000u
+#define ROUNDS  20000u
 #define THREADS 3u
 
 struct caller {
@@ -473,12 +473,12 @@ call_and_cancel(void *arg)
 	for (unsigned i = 0; i < c->rounds; i++) {
 		OVERLAPPED *ov = calloc(1, sizeof(*ov));
 
-		code = PeerDistClientBlockRead(c->x->instance, c->x->content, 8,
-			buffer, 1, ov);
+		code = PeerDistClientBlockRead(
+			c->x->instance, c->x->content, 8, buffer, 1, ov);
 		if (code != ERROR_IO_PENDING)
 			return (void *)"not accepted";
-		code = PeerDistClientCancelAsyncOperation(c->x->instance,
-			c->x->content, ov);
+		code = PeerDistClientCancelAsyncOperation(
+			c->x->instance, c->x->content, ov);
 		c->done[code == 0 ? 0 : 1]++;
 	}
 	return NULL;
@@ -502,9 +502,9 @@ test_cancel_race(void **state)
 	struct freeing freeing = {x->port, 0};
 	struct caller callers[THREADS];
 	pthread_t threads[THREADS], freer;
-	unsigned rounds = getenv("PEERDIST_TEST_ROUNDS") != NULL ?
-		(unsigned)atoi(getenv("PEERDIST_TEST_ROUNDS")) :
-		1000;
+	unsigned rounds = getenv("PEERDIST_TEST_ROUNDS") != NULL
+		? (unsigned)atoi(getenv("PEERDIST_TEST_ROUNDS"))
+		: 1000;
 	void *failed;
 
 	fake_hook_set(x->fake, complete_some, NULL);

@@ -49,8 +49,8 @@ static DWORD
 read_async(struct fixture *x, OVERLAPPED *ov)
 {
 	memset(ov, 0, sizeof(*ov));
-	return PeerDistClientBlockRead(x->instance, x->content,
-		sizeof(x->buffer), x->buffer, 1, ov);
+	return PeerDistClientBlockRead(
+		x->instance, x->content, sizeof(x->buffer), x->buffer, 1, ov);
 }
 
 static void
@@ -65,8 +65,8 @@ test_too_many(void **state)
 	fake_complete_nth(x->fake, 2, PEERDIST_ERROR_NO_MORE);
 	expect_packet(x->port, &ov[2], 7, PEERDIST_ERROR_NO_MORE, 0);
 	assert_int_equal(read_async(x, &ov[4]), ERROR_IO_PENDING);
-	assert_int_equal(PeerDistClientCloseContent(x->instance, x->content),
-		0);
+	assert_int_equal(
+		PeerDistClientCloseContent(x->instance, x->content), 0);
 }
 
 enum offence {
@@ -167,11 +167,11 @@ test_offences(void **state)
 	OVERLAPPED ov;
 
 	for (int o = 0; o < _OFFENCE_MAX; o++) {
+		assert_int_equal(PeerDistShutdown(x->instance), 0);
 		fake_free(x->fake);
 		x->fake = fake_new();
 		fake_start(x->fake);
-		/* Another folder: only a call looks there at once. */
-		PeerDistClientCloseContent(x->instance, x->content);
+		x->instance = start_instance();
 		x->content = open_content(x->instance, x->port, 7);
 		memset(x->buffer, 0x77, sizeof(x->buffer));
 		assert_int_equal(read_async(x, &ov), ERROR_IO_PENDING);
@@ -211,8 +211,8 @@ test_garbage(void **state)
 static int
 scenario_objects(void *arg)
 {
-	HANDLE port = pdw_CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0,
-		0);
+	HANDLE port =
+		pdw_CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 0);
 	HANDLE event = pdw_CreateEventA(NULL, TRUE, FALSE, NULL);
 	BOOL posted = pdw_PostQueuedCompletionStatus(port, 1, 2, NULL);
 	bool ok = port != NULL && event != NULL && posted;
@@ -243,21 +243,20 @@ test_no_memory_calls(void **state)
 		h = open_content(x->instance, x->port, 7);
 		failalloc_arm(n);
 		memset(&ov, 0, sizeof(ov));
-		code = PeerDistClientBlockRead(x->instance, h,
-			sizeof(x->buffer), x->buffer, 1, &ov);
+		code = PeerDistClientBlockRead(
+			x->instance, h, sizeof(x->buffer), x->buffer, 1, &ov);
 		failalloc_disarm();
 		if (code == ERROR_IO_PENDING)
-			assert_int_equal(PeerDistClientCloseContent(x->instance,
-						 h),
-				0);
+			assert_int_equal(
+				PeerDistClientCloseContent(x->instance, h), 0);
 		else
 			PeerDistClientCloseContent(x->instance, h);
 		if (code == ERROR_IO_PENDING)
-			expect_packet(x->port, &ov, 7, ERROR_OPERATION_ABORTED,
-				0);
+			expect_packet(
+				x->port, &ov, 7, ERROR_OPERATION_ABORTED, 0);
 		failalloc_arm(n);
-		code = PeerDistClientOpenContent(x->instance, &tag, NULL, 0,
-			&h);
+		code = PeerDistClientOpenContent(
+			x->instance, &tag, NULL, 0, &h);
 		failalloc_disarm();
 		if (code == 0)
 			PeerDistClientCloseContent(x->instance, h);

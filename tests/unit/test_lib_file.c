@@ -31,9 +31,9 @@ __wrap_fstatfs(int fd, struct statfs *buf)
 struct seen {
 	uint64_t bytes;
 	uint64_t declared;
-	bool hold;	/* leave adds pending */
-	uint32_t code;	/* of adds */
-	int grow_fd;	/* >= 0: the file changes with the first add */
+	bool hold;     /* leave adds pending */
+	uint32_t code; /* of adds */
+	int grow_fd;   /* >= 0: the file changes with the first add */
 	bool had_fd;
 };
 
@@ -173,8 +173,8 @@ test_by_descriptor(void **state)
 	x->fd = -1;
 	fake_wait_seen(x->fake, IPC_SUBMIT_PUBLISH_FILE, 1);
 	assert_true(x->seen.had_fd);
-	assert_int_equal(PeerDistServerCancelAsyncOperation(x->instance, 4,
-				 ident, &ov),
+	assert_int_equal(
+		PeerDistServerCancelAsyncOperation(x->instance, 4, ident, &ov),
 		0);
 	expect_packet(x->port, &ov, 5, ERROR_OPERATION_ABORTED, 0);
 }
@@ -227,16 +227,16 @@ test_thread_cancelled(void **state)
 	assert_int_equal(publish(x, &ov), ERROR_IO_PENDING);
 	fake_wait_seen(x->fake, IPC_SUBMIT_STREAM_ADD, 1);
 	/* Another identifier is another content. */
-	assert_int_equal(PeerDistServerCancelAsyncOperation(x->instance, 3,
-				 ident, &ov),
+	assert_int_equal(
+		PeerDistServerCancelAsyncOperation(x->instance, 3, ident, &ov),
 		PEERDIST_ERROR_OPERATION_NOTFOUND);
-	assert_int_equal(PeerDistServerCancelAsyncOperation(x->instance, 4,
-				 ident, &ov),
+	assert_int_equal(
+		PeerDistServerCancelAsyncOperation(x->instance, 4, ident, &ov),
 		0);
 	assert_true(HasOverlappedIoCompleted(&ov));
 	expect_packet(x->port, &ov, 5, ERROR_OPERATION_ABORTED, 0);
-	assert_int_equal(PeerDistServerCancelAsyncOperation(x->instance, 4,
-				 ident, &ov),
+	assert_int_equal(
+		PeerDistServerCancelAsyncOperation(x->instance, 4, ident, &ov),
 		PEERDIST_ERROR_OPERATION_NOTFOUND);
 }
 

@@ -45,8 +45,8 @@ static DWORD
 read_async(struct fixture *x, OVERLAPPED *ov)
 {
 	memset(ov, 0, sizeof(*ov));
-	return PeerDistClientBlockRead(x->instance, x->content,
-		sizeof(x->buffer), x->buffer, 1, ov);
+	return PeerDistClientBlockRead(
+		x->instance, x->content, sizeof(x->buffer), x->buffer, 1, ov);
 }
 
 static void
@@ -62,8 +62,8 @@ wait_status(struct fixture *x, PEERDIST_STATUS wanted)
 		assert_int_equal(PeerDistRegisterForStatusChangeNotification(
 					 x->instance, NULL, 0, &ov, &status),
 			ERROR_IO_PENDING);
-		assert_true(pdw_GetOverlappedResultEx(NULL, &ov, &bytes,
-			FAKE_WAIT_MS, FALSE));
+		assert_true(pdw_GetOverlappedResultEx(
+			NULL, &ov, &bytes, FAKE_WAIT_MS, FALSE));
 	}
 }
 
@@ -79,29 +79,29 @@ test_pending_invalidated(void **state)
 		assert_int_equal(read_async(x, &ov[i]), ERROR_IO_PENDING);
 	fake_stop(x->fake);
 	for (int i = 0; i < 3; i++)
-		expect_packet(x->port, &ov[i], 7, PEERDIST_ERROR_INVALIDATED,
-			0);
+		expect_packet(
+			x->port, &ov[i], 7, PEERDIST_ERROR_INVALIDATED, 0);
 	/* Away: 4065 for everything that needs the daemon. */
-	assert_int_equal(read_async(x, &late),
+	assert_int_equal(
+		read_async(x, &late), PEERDIST_ERROR_SERVICE_UNAVAILABLE);
+	assert_int_equal(PeerDistClientCancelAsyncOperation(
+				 x->instance, x->content, &ov[0]),
 		PEERDIST_ERROR_SERVICE_UNAVAILABLE);
-	assert_int_equal(PeerDistClientCancelAsyncOperation(x->instance,
-				 x->content, &ov[0]),
-		PEERDIST_ERROR_SERVICE_UNAVAILABLE);
-	assert_int_equal(PeerDistClientOpenContent(x->instance, &tag, NULL, 0,
-				 &other),
+	assert_int_equal(
+		PeerDistClientOpenContent(x->instance, &tag, NULL, 0, &other),
 		PEERDIST_ERROR_SERVICE_UNAVAILABLE);
 	/* Back: the old handle is of no use, a new one works. */
 	fake_start(x->fake);
 	other = open_content(x->instance, x->port, 8);
 	assert_int_equal(read_async(x, &late), PEERDIST_ERROR_INVALIDATED);
-	assert_int_equal(PeerDistClientCancelAsyncOperation(x->instance,
-				 x->content, NULL),
+	assert_int_equal(PeerDistClientCancelAsyncOperation(
+				 x->instance, x->content, NULL),
 		PEERDIST_ERROR_INVALIDATED);
 	fake_send_status(x->fake, PEERDIST_STATUS_DISABLED);
 	assert_int_equal(PeerDistClientCloseContent(x->instance, other), 0);
 	assert_int_equal(read_async(x, &late), ERROR_ACCESS_DISABLED_BY_POLICY);
-	assert_int_equal(PeerDistClientCloseContent(x->instance, x->content),
-		0);
+	assert_int_equal(
+		PeerDistClientCloseContent(x->instance, x->content), 0);
 	expect_no_packet(x->port);
 }
 
@@ -127,7 +127,8 @@ test_lost_before_ack(void **state)
 	OVERLAPPED ov;
 
 	fake_hook_set(x->fake, drop_on, &type);
-	assert_int_equal(read_async(x, &ov), PEERDIST_ERROR_SERVICE_UNAVAILABLE);
+	assert_int_equal(
+		read_async(x, &ov), PEERDIST_ERROR_SERVICE_UNAVAILABLE);
 	assert_int_equal(ov.Internal, 0xC0070FE1);
 	expect_no_packet(x->port);
 	fake_hook_set(x->fake, NULL, NULL);
@@ -143,8 +144,8 @@ test_lost_in_cancel(void **state)
 
 	assert_int_equal(read_async(x, &ov), ERROR_IO_PENDING);
 	fake_hook_set(x->fake, drop_on, &type);
-	assert_int_equal(PeerDistClientCancelAsyncOperation(x->instance,
-				 x->content, &ov),
+	assert_int_equal(PeerDistClientCancelAsyncOperation(
+				 x->instance, x->content, &ov),
 		PEERDIST_ERROR_SERVICE_UNAVAILABLE);
 	assert_true(HasOverlappedIoCompleted(&ov));
 	expect_packet(x->port, &ov, 7, PEERDIST_ERROR_INVALIDATED, 0);
@@ -160,8 +161,8 @@ test_lost_in_close(void **state)
 
 	assert_int_equal(read_async(x, &ov), ERROR_IO_PENDING);
 	fake_hook_set(x->fake, drop_on, &type);
-	assert_int_equal(PeerDistClientCloseContent(x->instance, x->content),
-		0);
+	assert_int_equal(
+		PeerDistClientCloseContent(x->instance, x->content), 0);
 	expect_packet(x->port, &ov, 7, PEERDIST_ERROR_INVALIDATED, 0);
 	fake_hook_set(x->fake, NULL, NULL);
 }
@@ -179,8 +180,8 @@ test_lost_in_shutdown(void **state)
 	assert_int_equal(PeerDistShutdown(x->instance), 0);
 	instance = start_instance();
 	content = open_content(instance, x->port, 1);
-	assert_int_equal(PeerDistClientBlockRead(instance, content, 4,
-				 x->buffer, 1, &ov),
+	assert_int_equal(PeerDistClientBlockRead(
+				 instance, content, 4, x->buffer, 1, &ov),
 		ERROR_IO_PENDING);
 	fake_hook_set(x->fake, drop_on, &type);
 	assert_int_equal(PeerDistShutdown(instance), 0);
@@ -202,7 +203,7 @@ test_status_through_outage(void **state)
 	wait_status(x, PEERDIST_STATUS_AVAILABLE);
 }
 
-#define LOSSES 30
+#define LOSSES  30
 #define CALLERS 3
 
 struct caller {
@@ -222,8 +223,8 @@ call_on(void *arg)
 	HANDLE h;
 
 	while (!atomic_load(c->stop)) {
-		if (PeerDistClientOpenContent(c->x->instance, &tag, c->port, 9,
-			    &h) != 0)
+		if (PeerDistClientOpenContent(
+			    c->x->instance, &tag, c->port, 9, &h) != 0)
 			continue;
 		for (int i = 0; i < 20; i++) {
 			OVERLAPPED *ov = calloc(1, sizeof(*ov));
@@ -257,8 +258,8 @@ test_losses(void **state)
 	DWORD bytes;
 
 	for (unsigned i = 0; i < CALLERS; i++) {
-		callers[i] = (struct caller){
-			.x = x, .stop = &stop, .port = port};
+		callers[i] =
+			(struct caller){.x = x, .stop = &stop, .port = port};
 		pthread_create(&threads[i], NULL, call_on, &callers[i]);
 	}
 	for (unsigned i = 1; i <= LOSSES; i++) {

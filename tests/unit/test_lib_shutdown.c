@@ -139,8 +139,7 @@ in_child(struct fixture *x, OVERLAPPED *ov)
 		return 5;
 	if (own == x->instance)
 		return 6;
-	if (PeerDistGetStatus(own, &s) != 0 ||
-		s != PEERDIST_STATUS_UNAVAILABLE)
+	if (PeerDistGetStatus(own, &s) != 0 || s != PEERDIST_STATUS_UNAVAILABLE)
 		return 7;
 	return PeerDistShutdown(own) == 0 ? 0 : 8;
 }
@@ -170,8 +169,8 @@ test_fork(void **state)
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
 	/* The parent has lost nothing. */
-	assert_int_equal(PeerDistClientCancelAsyncOperation(x->instance,
-				 x->content, &ov),
+	assert_int_equal(PeerDistClientCancelAsyncOperation(
+				 x->instance, x->content, &ov),
 		0);
 	expect_packet(x->port, &ov, 7, ERROR_OPERATION_ABORTED, 0);
 }
@@ -185,8 +184,8 @@ test_thousands_of_handles(void **state)
 	for (int i = 0; i < 3000; i++)
 		h[i] = open_content(x->instance, x->port, 0);
 	for (int i = 0; i < 3000; i += 2)
-		assert_int_equal(PeerDistClientCloseContent(x->instance, h[i]),
-			0);
+		assert_int_equal(
+			PeerDistClientCloseContent(x->instance, h[i]), 0);
 	/* The rest dies with the instance. */
 	assert_int_equal(PeerDistShutdown(x->instance), 0);
 	assert_int_equal(pdc_handle_count(), 1);

@@ -38,8 +38,8 @@ struct fixture {
 #define DATA_SIZE (6u * 1024 * 1024 + 123)
 
 static void
-take_slice(struct fake *f, struct taker *t, struct received *a,
-	const Pd__Slice *s)
+take_slice(
+	struct fake *f, struct taker *t, struct received *a, const Pd__Slice *s)
 {
 	Pd__Range range = PD__RANGE__INIT;
 
@@ -142,8 +142,8 @@ static void
 add(struct fixture *x, uint32_t len, OVERLAPPED *ov)
 {
 	memset(ov, 0, sizeof(*ov));
-	assert_int_equal(PeerDistClientAddData(x->instance, x->content, len,
-				 x->data, ov),
+	assert_int_equal(PeerDistClientAddData(
+				 x->instance, x->content, len, x->data, ov),
 		ERROR_IO_PENDING);
 }
 
@@ -237,23 +237,27 @@ test_cancelled_hungry(void **state)
 	assert_int_equal(PeerDistClientAddData(x->instance, x->content,
 				 2 * IPC_SLICE_MAX, buffer, &last),
 		ERROR_IO_PENDING);
+	fake_wait_seen(x->fake, IPC_SUBMIT_DATA_ADD, 8);
 	n = x->taker.n_held;
 	for (unsigned i = n; i < 8; i++)
 		want_more(x->fake, &x->taker.adds[i]);
 	/* A round trip: all of that has been handled. */
-	assert_int_equal(PeerDistClientCancelAsyncOperation(x->instance,
-				 x->content, &last),
+	assert_int_equal(PeerDistClientCancelAsyncOperation(
+				 x->instance, x->content, &last),
 		0);
 	free(buffer);
 	expect_packet(x->port, &last, 7, ERROR_OPERATION_ABORTED, 0);
+	assert_int_equal(PeerDistClientCancelAsyncOperation(
+				 x->instance, x->content, NULL),
+		0);
 	/* What was fed before that is seen when this is. */
 	assert_int_equal(PeerDistGetStatus(x->instance, &status), 0);
 	fake_wait_seen(x->fake, IPC_STATUS_GET, 1);
+	/* Ranges come back after the operations have ended, too. */
 	for (unsigned i = 0; i < x->taker.n_held; i++)
 		fake_send(x->fake, IPC_RELEASED, 0, &x->taker.held[i].base);
-	assert_int_equal(PeerDistClientCancelAsyncOperation(x->instance,
-				 x->content, NULL),
-		0);
+	assert_int_equal(PeerDistGetStatus(x->instance, &status), 0);
+	assert_int_equal(status, PEERDIST_STATUS_AVAILABLE);
 	for (unsigned i = 0; i < 7; i++)
 		expect_result(&ov[i], ERROR_OPERATION_ABORTED, 0);
 }

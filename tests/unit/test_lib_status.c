@@ -48,8 +48,8 @@ static DWORD
 arm(struct fixture *x)
 {
 	memset(&x->ov, 0, sizeof(x->ov));
-	return PeerDistRegisterForStatusChangeNotification(x->instance, x->port,
-		11, &x->ov, &x->status);
+	return PeerDistRegisterForStatusChangeNotification(
+		x->instance, x->port, 11, &x->ov, &x->status);
 }
 
 static void
@@ -136,15 +136,13 @@ test_unregister(void **state)
 
 	go(x, PEERDIST_STATUS_DISABLED);
 	pdw_SetLastError(3);
-	assert_int_equal(PeerDistUnregisterForStatusChangeNotification(
-				 x->instance),
-		0);
+	assert_int_equal(
+		PeerDistUnregisterForStatusChangeNotification(x->instance), 0);
 	assert_int_equal(pdw_GetLastError(), 3);
 	x->status = (PEERDIST_STATUS)77;
 	assert_int_equal(arm(x), ERROR_IO_PENDING);
-	assert_int_equal(PeerDistUnregisterForStatusChangeNotification(
-				 x->instance),
-		0);
+	assert_int_equal(
+		PeerDistUnregisterForStatusChangeNotification(x->instance), 0);
 	assert_int_equal(pdw_GetLastError(), ERROR_OPERATION_ABORTED);
 	expect_packet(x->port, &x->ov, 11, ERROR_OPERATION_ABORTED, 0);
 	assert_int_equal(x->status, 77);

@@ -281,7 +281,7 @@ test_shared_bytes(void **state)
 	assert_int_equal(pccrc_parser_finish(p, f->bulk, &info), 0);
 	bytes = info->bytes;
 	assert_int_equal(pccrc_parser_rollback(p, 0), 0);
-	feed(p, t, 0, t->len, 4096);
+	feed(p, t, 0, t->len, 50);
 	assert_ptr_equal(info->bytes, bytes);
 	assert_memory_equal(bytes, s->bytes, s->len);
 	check_finish(f, p, t);

@@ -21,8 +21,7 @@ start(OVERLAPPED *ov)
 {
 	struct pdc_pending *p = NULL;
 
-	assert_int_equal(
-		pdc_pending_new(&p, NULL, ov, PDC_PLAIN, NULL, 0), 0);
+	assert_int_equal(pdc_pending_new(&p, NULL, ov, PDC_PLAIN, NULL, 0), 0);
 	return p;
 }
 
@@ -34,8 +33,8 @@ test_by_address(void **state)
 	DWORD bytes = 9;
 
 	assert_int_equal(ov.Internal, PDC_INTERNAL_PENDING);
-	assert_int_equal(pdc_pending_new(&second, NULL, &ov, PDC_PLAIN, NULL,
-				 0),
+	assert_int_equal(
+		pdc_pending_new(&second, NULL, &ov, PDC_PLAIN, NULL, 0),
 		ERROR_INVALID_PARAMETER);
 	pdc_pending_refuse_early(&ov, 87);
 	assert_int_equal(ov.Internal, PDC_INTERNAL_PENDING);
@@ -114,8 +113,8 @@ test_slots(void **state)
 		p[i] = start(&ov[i]);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(pdc_slots_enter(&slots, p[i]), 0);
-	assert_int_equal(pdc_slots_enter(&slots, p[3]),
-		ERROR_NO_SYSTEM_RESOURCES);
+	assert_int_equal(
+		pdc_slots_enter(&slots, p[3]), ERROR_NO_SYSTEM_RESOURCES);
 	first = p[1]->id;
 	assert_ptr_equal(pdc_slots_find(&slots, first), p[1]);
 	assert_ptr_equal(pdc_slots_claim(&slots, first), p[1]);
@@ -220,8 +219,8 @@ test_wait_race(void **state)
 	}
 	pthread_create(&thread, NULL, deliver_all, NULL);
 	for (int i = 0; i < RACES; i++) {
-		assert_true(PeerDistGetOverlappedResult(race_ov[i], &bytes,
-			TRUE));
+		assert_true(
+			PeerDistGetOverlappedResult(race_ov[i], &bytes, TRUE));
 		assert_int_equal(bytes, 3);
 		free(race_ov[i]);
 	}

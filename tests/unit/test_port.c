@@ -88,20 +88,20 @@ test_failed_packets(void **state)
 	expect_packet(h, as_overlapped(8), 5, PEERDIST_ERROR_MISSING_DATA, 6);
 	post_failed(h, 12, ERROR_OPERATION_ABORTED);
 	pdw_PostQueuedCompletionStatus(h, 1, 2, as_overlapped(16));
-	assert_true(pdw_GetQueuedCompletionStatusEx(h, entries, 4, &n, 0,
-		FALSE));
+	assert_true(
+		pdw_GetQueuedCompletionStatusEx(h, entries, 4, &n, 0, FALSE));
 	assert_int_equal(n, 2);
 	assert_int_equal(entries[0].Internal, 0xC0000120);
 	assert_ptr_equal(entries[0].lpOverlapped, as_overlapped(12));
 	assert_int_equal(entries[0].dwNumberOfBytesTransferred, 6);
 	assert_int_equal(entries[1].Internal, 0);
 	assert_int_equal(entries[1].lpCompletionKey, 2);
-	assert_false(pdw_GetQueuedCompletionStatusEx(h, entries, 4, &n, 0,
-		FALSE));
+	assert_false(
+		pdw_GetQueuedCompletionStatusEx(h, entries, 4, &n, 0, FALSE));
 	assert_int_equal(n, 0);
 	assert_int_equal(pdw_GetLastError(), WAIT_TIMEOUT);
-	assert_false(pdw_GetQueuedCompletionStatusEx(h, entries, 0, &n, 0,
-		FALSE));
+	assert_false(
+		pdw_GetQueuedCompletionStatusEx(h, entries, 0, &n, 0, FALSE));
 	assert_int_equal(pdw_GetLastError(), ERROR_INVALID_PARAMETER);
 	pdw_CloseHandle(h);
 }
@@ -120,8 +120,8 @@ wait_for_packet(void *arg)
 	DWORD bytes;
 
 	w->error = 0;
-	if (!pdw_GetQueuedCompletionStatus(w->port, &bytes, &key, &w->ov,
-		    FAKE_WAIT_MS))
+	if (!pdw_GetQueuedCompletionStatus(
+		    w->port, &bytes, &key, &w->ov, FAKE_WAIT_MS))
 		w->error = pdw_GetLastError();
 	return NULL;
 }
