@@ -19,10 +19,10 @@
 
 #include "bench/frames.h"
 
-#define BLOCK	    65536u
-#define ROOM_BYTES  64u
-#define FOREVER	    0xFFFFFFFDu
-#define IDENTIFIER  4, (PBYTE) "file"
+#define BLOCK      65536u
+#define ROOM_BYTES 64u
+#define FOREVER    0xFFFFFFFDu
+#define IDENTIFIER 4, (PBYTE) "file"
 
 static PEERDIST_INSTANCE_HANDLE instance;
 static PEERDIST_CONTENT_HANDLE content;
@@ -34,8 +34,8 @@ static void
 must(const char *what, DWORD got, DWORD want)
 {
 	if (got != want)
-		bench_die("%s: %u, not %u", what, (unsigned)got,
-			(unsigned)want);
+		bench_die(
+			"%s: %u, not %u", what, (unsigned)got, (unsigned)want);
 }
 
 /* Polls for the end, which must be success. */
@@ -46,8 +46,8 @@ finish(const char *what, DWORD started, OVERLAPPED *ov)
 
 	must(what, started, ERROR_IO_PENDING);
 	if (!PeerDistGetOverlappedResult(ov, &bytes, TRUE))
-		bench_die("%s: completed %u", what,
-			(unsigned)pdw_GetLastError());
+		bench_die(
+			"%s: completed %u", what, (unsigned)pdw_GetLastError());
 	return bytes;
 }
 
@@ -63,26 +63,26 @@ make_info(BYTE *info, DWORD size)
 	DWORD n;
 
 	must("PublishStream",
-		PeerDistServerPublishStream(instance, IDENTIFIER, 0, &v1, NULL,
-			0, &s),
+		PeerDistServerPublishStream(
+			instance, IDENTIFIER, 0, &v1, NULL, 0, &s),
 		0);
 	for (size_t i = 0; i < sizeof(data); i++)
 		data[i] = (BYTE)random();
 	finish("AddToStream",
-		PeerDistServerPublishAddToStream(instance, s, sizeof(data),
-			data, &ov),
+		PeerDistServerPublishAddToStream(
+			instance, s, sizeof(data), data, &ov),
 		&ov);
-	ov = (OVERLAPPED) {0};
+	ov = (OVERLAPPED){0};
 	finish("CompleteStream",
 		PeerDistServerPublishCompleteStream(instance, s, &ov), &ov);
 	must("OpenContentInformation",
-		PeerDistServerOpenContentInformation(instance, IDENTIFIER, 0, 0,
-			NULL, 0, &ci),
+		PeerDistServerOpenContentInformation(
+			instance, IDENTIFIER, 0, 0, NULL, 0, &ci),
 		0);
-	ov = (OVERLAPPED) {0};
+	ov = (OVERLAPPED){0};
 	n = finish("Retrieve",
-		PeerDistServerRetrieveContentInformation(instance, ci, size,
-			info, &ov),
+		PeerDistServerRetrieveContentInformation(
+			instance, ci, size, info, &ov),
 		&ov);
 	must("close", PeerDistServerCloseContentInformation(instance, ci), 0);
 	must("close", PeerDistServerCloseStreamHandle(instance, s), 0);
@@ -92,10 +92,10 @@ make_info(BYTE *info, DWORD size)
 static void
 start_read(size_t i)
 {
-	ops[i] = (OVERLAPPED) {.Offset = (DWORD)(i % 4) * BLOCK};
+	ops[i] = (OVERLAPPED){.Offset = (DWORD)(i % 4) * BLOCK};
 	must("BlockRead",
-		PeerDistClientBlockRead(instance, content, ROOM_BYTES, room,
-			FOREVER, &ops[i]),
+		PeerDistClientBlockRead(
+			instance, content, ROOM_BYTES, room, FOREVER, &ops[i]),
 		ERROR_IO_PENDING);
 }
 
@@ -111,13 +111,13 @@ fill(size_t pending)
 		PeerDistClientOpenContent(instance, &tag, NULL, 0, &content),
 		0);
 	finish("AddContentInformation",
-		PeerDistClientAddContentInformation(instance, content, n, info,
-			&ov),
+		PeerDistClientAddContentInformation(
+			instance, content, n, info, &ov),
 		&ov);
-	ov = (OVERLAPPED) {0};
+	ov = (OVERLAPPED){0};
 	finish("CompleteContentInformation",
-		PeerDistClientCompleteContentInformation(instance, content,
-			&ov),
+		PeerDistClientCompleteContentInformation(
+			instance, content, &ov),
 		&ov);
 	n_ops = pending;
 	ops = calloc(n_ops, sizeof(*ops));
@@ -139,8 +139,8 @@ cancel_median(size_t count)
 		uint64_t start = bench_now_ns();
 
 		must("cancel",
-			PeerDistClientCancelAsyncOperation(instance, content,
-				&ops[k]),
+			PeerDistClientCancelAsyncOperation(
+				instance, content, &ops[k]),
 			0);
 		ns[i] = (double)(bench_now_ns() - start);
 		start_read(k);
@@ -163,8 +163,8 @@ publish(int fd, DWORD version)
 	struct stat st;
 	uint64_t start = bench_now_ns();
 
-	finish("PublishFile",
-		pdw_ServerPublishFile(instance, &f, NULL, 0, &ov), &ov);
+	finish("PublishFile", pdw_ServerPublishFile(instance, &f, NULL, 0, &ov),
+		&ov);
 	start = bench_now_ns() - start;
 	must("Unpublish", PeerDistServerUnpublish(instance, IDENTIFIER), 0);
 	if (fstat(fd, &st) < 0)

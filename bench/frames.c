@@ -213,8 +213,8 @@ make_info(size_t *ret_len)
 	if (r == 0)
 		r = pccrc_pub_finish(pub, bulk, data, 32, &desc);
 	if (r == 0)
-		r = pccrc_desc_build(desc, 1, 0, 4 * PCCRC_BLOCK_SIZE, &info,
-			ret_len);
+		r = pccrc_desc_build(
+			desc, 1, 0, 4 * PCCRC_BLOCK_SIZE, &info, ret_len);
 	if (r != 0)
 		bench_die("content information: %s", strerror(-r));
 	pccrc_desc_unref(desc);

@@ -17,7 +17,7 @@ struct frames {
 	uint64_t next_request;
 	struct buf out;
 	uint8_t *in;
-	size_t in_len;	/* bytes there */
+	size_t in_len;  /* bytes there */
 	size_t in_used; /* of them, already handed out */
 };
 

@@ -2,9 +2,9 @@
 /*
  * The daemon over raw frames.
  *
- *	raw cancel PENDING COUNT CPU	one cancel at a time: cancel, completion,
- *					answer; then a fresh operation, untimed.
- *					Median in ns
+ *	raw cancel PENDING COUNT CPU	one at a time: cancel, completion,
+ *					answer; then a fresh operation,
+ *					untimed; median in ns
  *	raw rate PENDING COUNT		random cancels, 1,024 in flight; per s
  *	raw status COUNT		status requests, 256 in flight; per s
  *	raw hold PENDING		only keeps them pending
@@ -21,7 +21,7 @@
 #define SUBMIT_BATCH 512u
 #define CANCEL_DEPTH 1024u
 #define STATUS_DEPTH 256u
-#define REFILL	     128u /* frames sent at once while in flight */
+#define REFILL       128u /* frames sent at once while in flight */
 
 static struct frames f;
 static uint64_t handle;
@@ -61,8 +61,8 @@ submit_range(uint32_t from, uint32_t to)
 		uint32_t batch = to - i < SUBMIT_BATCH ? to - i : SUBMIT_BATCH;
 
 		for (uint32_t k = 0; k < batch; k++, i++)
-			frames_add_read(&f, handle,
-				ipc_op_id(i, ++generations[i]));
+			frames_add_read(
+				&f, handle, ipc_op_id(i, ++generations[i]));
 		frames_send(&f);
 		expect_acks(batch);
 	}
@@ -190,8 +190,8 @@ status_rate(size_t count)
 
 	while (answered < count) {
 		while (sent < count && sent - answered < STATUS_DEPTH)
-			frames_add(&f, IPC_STATUS_GET,
-				f.next_request + sent++, NULL);
+			frames_add(&f, IPC_STATUS_GET, f.next_request + sent++,
+				NULL);
 		frames_send(&f);
 		do {
 			struct ipc_header h = frames_next(&f, &body);

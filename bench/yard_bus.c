@@ -31,8 +31,8 @@ on_call(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static const sd_bus_vtable vtable[] = {
 	SD_BUS_VTABLE_START(0),
-	SD_BUS_METHOD("GetStatus", "", "u", on_call,
-		SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD(
+		"GetStatus", "", "u", on_call, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_VTABLE_END,
 };
 
@@ -71,8 +71,7 @@ drive(sd_bus *bus)
 	return r == 0 ? sd_bus_wait(bus, UINT64_MAX) : r;
 }
 
-static void __attribute__((noreturn))
-serve(int fd)
+static void __attribute__((noreturn)) serve(int fd)
 {
 	sd_bus *bus;
 

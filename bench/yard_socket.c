@@ -2,8 +2,8 @@
 /*
  * Yardsticks of a unix stream socket.
  *
- *	yard_socket ping COUNT BYTES CPU   two processes on one CPU send BYTES to
- *					   and fro; median of a round in ns
+ *	yard_socket ping COUNT BYTES CPU   two processes on one CPU send BYTES
+ *					   to and fro; median of a round in ns
  *	yard_socket echo COUNT BYTES	   a process reads what is there and
  *					   sends each frame of BYTES back by
  *					   itself, 1,024 in flight; frames per s
@@ -47,8 +47,7 @@ send_all(int fd, const uint8_t *data, size_t len)
 
 /* The other end: takes what is there, looks at each whole frame's length, and
  * sends them back. */
-static void __attribute__((noreturn))
-mirror(int fd)
+static void __attribute__((noreturn)) mirror(int fd)
 {
 	static uint8_t in[ROOM], out[ROOM];
 	size_t have = 0;
@@ -149,7 +148,8 @@ main(int argc, char **argv)
 	size_t count;
 
 	if (argc < 4)
-		bench_die("usage: yard_socket ping|echo|bulk COUNT BYTES [CPU]");
+		bench_die(
+			"usage: yard_socket ping|echo|bulk COUNT BYTES [CPU]");
 	count = strtoull(argv[2], NULL, 10);
 	frame_len = strtoull(argv[3], NULL, 10);
 	if (frame_len < 8 || frame_len > 4096)

@@ -22,7 +22,7 @@
 #include "bench/frames.h"
 
 #define ENTRIES 1024u
-#define BATCH	64u
+#define BATCH   64u
 
 struct ring {
 	int fd;

@@ -104,7 +104,8 @@ bulk_new(enum bulk_impl impl)
 	if (b == NULL)
 		return NULL;
 	b->impl = impl;
-	find_gain(b);
+	if (impl != BULK_EVP)
+		find_gain(b);
 	for (size_t i = 0; i < _BULK_HASH_MAX; i++) {
 		b->md[i] = EVP_MD_fetch(NULL, hashes[i].name, NULL);
 		b->md_ctx[i] = EVP_MD_CTX_new();
@@ -581,8 +582,11 @@ bulk_hmac(struct bulk *b, enum bulk_hash hash, const uint8_t *key,
 const char *
 bulk_describe(struct bulk *b)
 {
-	if (b->impl == BULK_EVP || b->gain.arch == NULL ||
-		b->encrypt_trust == REFUSED)
+	bool refused = b->encrypt_trust == REFUSED;
+
+	for (size_t i = 0; i < _BULK_HASH_MAX; i++)
+		refused = refused || b->hash_trust[i] == REFUSED;
+	if (b->impl == BULK_EVP || b->gain.arch == NULL || refused)
 		return "evp";
 	return strcmp(b->gain.arch, "avx512") == 0 ? "ipsec-mb avx512"
 						   : "ipsec-mb avx2";

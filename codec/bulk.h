@@ -78,7 +78,8 @@ struct bulk_hmac_job {
 };
 int bulk_hmac_many(
 	struct bulk *, enum bulk_hash, const struct bulk_hmac_job *, size_t n);
-/* "ipsec-mb avx512" or "evp": what a batch would be done with now. */
+/* "ipsec-mb avx512", "ipsec-mb avx2" or "evp": what a batch would be done with
+ * now.  "evp" as well once any algorithm gave a wrong result. */
 const char *bulk_describe(struct bulk *);
 
 #endif

@@ -109,7 +109,9 @@ complete_fits(const struct pdc_pending *p, const Pd__Complete *c, uint32_t len)
 	if (p->kind != PDC_READ || c->code != ERROR_SUCCESS ||
 		p->u.read.room == 0)
 		return len == 0;
-	return len == c->bytes && len <= p->u.read.room;
+	/* A range may be longer than what a read in the end found. */
+	return (c->range != NULL ? len >= c->bytes : len == c->bytes) &&
+		c->bytes <= p->u.read.room;
 }
 
 static const uint8_t *
@@ -146,7 +148,7 @@ handle_complete(struct pdc_link *l, struct ipc_msg *m)
 	pdc_slots_claim(&l->slots, p->id);
 	pdc_feed_forget(l, p);
 	if (len > 0)
-		memcpy(p->u.read.data, data, len);
+		memcpy(p->u.read.data, data, c->bytes);
 	if (c->range != NULL) {
 		l->unflushed = true;
 		ok = pdc_link_send(l, IPC_RETURN, 0, &c->range->base, -1,
