@@ -53,13 +53,7 @@ pdc_async_run(PEERDIST_INSTANCE_HANDLE h, HANDLE handle, OVERLAPPED *ov,
 uint64_t
 pdc_async_id(const struct pdc_instance *i, OVERLAPPED *ov)
 {
-	struct pdc_pending *p = pdc_pending_find(ov);
-	uint64_t id = PDC_ID_NONE;
-
-	if (p != NULL && p->owner == i && p->id != 0)
-		id = p->id;
-	pdc_pending_unref(p);
-	return id;
+	return pdc_pending_id(ov, i);
 }
 
 static BOOL

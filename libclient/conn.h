@@ -39,6 +39,7 @@ struct pdc_call {
 	LIST_ENTRY(pdc_call) link;
 	uint64_t id;
 	struct pdc_pending *pending; /* its ACK is waited for; NULL: a REPLY */
+	bool receiver;               /* has the receive side */
 	bool done;
 	DWORD code;
 	uint64_t handle;
@@ -160,10 +161,13 @@ void pdc_link_fail(struct pdc_link *, DWORD code);
 
 enum pdc_send_mode {
 	PDC_SEND_QUEUE, /* never blocks; the caller flushes later */
-	PDC_SEND_NOW,   /* waits for room first when too much is queued */
+	PDC_SEND_NOW,   /* sent at once, as far as the socket takes it */
 	PDC_SEND_END,   /* as NOW, and the last thing to be sent */
 };
 
+/* Waits while too much is queued; not with the receive side, since the daemon
+ * may be waiting for us to read. */
+void pdc_link_wait_room(struct pdc_link *);
 /* fd: goes with the frame, or -1.  0, 8, 4056, 4065. */
 DWORD pdc_link_send(struct pdc_link *, enum ipc_type, uint64_t id,
 	const ProtobufCMessage *body, int fd, enum pdc_send_mode);

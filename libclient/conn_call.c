@@ -72,14 +72,16 @@ pdc_link_flush(struct pdc_link *l)
 	pthread_mutex_unlock(&l->send_lock);
 }
 
-static void
-wait_for_room(struct pdc_link *l)
+void
+pdc_link_wait_room(struct pdc_link *l)
 {
+	pthread_mutex_lock(&l->send_lock);
 	l->n_room_waiters++;
 	while (ipc_chan_queued(l->chan) >= PDC_QUEUE_MAX &&
 		!atomic_load(&l->dead))
 		pthread_cond_wait(&l->room, &l->send_lock);
 	l->n_room_waiters--;
+	pthread_mutex_unlock(&l->send_lock);
 }
 
 DWORD
@@ -89,8 +91,6 @@ pdc_link_send(struct pdc_link *l, enum ipc_type type, uint64_t id,
 	DWORD code = ERROR_SUCCESS;
 
 	pthread_mutex_lock(&l->send_lock);
-	if (mode != PDC_SEND_QUEUE)
-		wait_for_room(l);
 	if (atomic_load(&l->dead))
 		code = PEERDIST_ERROR_SERVICE_UNAVAILABLE;
 	else if (l->ended && mode != PDC_SEND_QUEUE)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The receive side.  Who waits reads: a thread that waits for an answer takes
- * it, silences the reader thread's watch of the socket, and handles every
- * frame in order until its own answer has come.  Then it empties what was read
+ * The receive side.  Who waits reads: a thread that is going to wait for an
+ * answer takes it before it sends its request - the answer may be there before
+ * the send has returned, and would wake the reader thread -, silences the reader
+ * thread's watch of the socket, and handles every frame in order until its own
+ * answer has come.  Then it empties what was read
  * and hands the side on: to another thread that waits for an answer, or back
  * to the reader thread by watching the socket again.  One thread at a time has
  * it (`receiving`), so frames are handled strictly in order, and whatever a
@@ -24,22 +26,52 @@
 #include "libclient/conn.h"
 #include "libclient/util.h"
 
+static struct pdc_call *
+call_waiting(struct pdc_link *l)
+{
+	struct pdc_call *c;
+
+	LIST_FOREACH (c, &l->calls, link)
+		if (!c->done)
+			return c;
+	return NULL;
+}
+
+/* With the lock of the receive side. */
+static void
+link_give_locked(struct pdc_link *l)
+{
+	struct pdc_call *next = call_waiting(l);
+
+	l->receiving = false;
+	if (l->n_free_waiters > 0)
+		pthread_cond_broadcast(&l->free_cond);
+	if (next != NULL)
+		pthread_cond_signal(&next->cond);
+	else
+		pdc_link_watch(l, true);
+}
+
 DWORD
 pdc_call_begin(struct pdc_link *l, struct pdc_call *c)
 {
-	DWORD code = ERROR_SUCCESS;
-
+	/* Before the side is taken: who has it must never wait to send. */
+	pdc_link_wait_room(l);
 	pthread_mutex_lock(&l->recv_lock);
 	if (atomic_load(&l->dead)) {
-		code = PEERDIST_ERROR_SERVICE_UNAVAILABLE;
-	} else {
-		if (c->pending == NULL)
-			c->id = ++l->last_request;
-		pthread_cond_init(&c->cond, NULL);
-		LIST_INSERT_HEAD(&l->calls, c, link);
+		pthread_mutex_unlock(&l->recv_lock);
+		return PEERDIST_ERROR_SERVICE_UNAVAILABLE;
 	}
+	if (c->pending == NULL)
+		c->id = ++l->last_request;
+	pthread_cond_init(&c->cond, NULL);
+	LIST_INSERT_HEAD(&l->calls, c, link);
+	c->receiver = !l->receiving;
+	l->receiving = true;
 	pthread_mutex_unlock(&l->recv_lock);
-	return code;
+	if (c->receiver)
+		pdc_link_watch(l, false);
+	return ERROR_SUCCESS;
 }
 
 void
@@ -47,6 +79,8 @@ pdc_call_drop(struct pdc_link *l, struct pdc_call *c)
 {
 	pthread_mutex_lock(&l->recv_lock);
 	LIST_REMOVE(c, link);
+	if (c->receiver)
+		link_give_locked(l);
 	pthread_mutex_unlock(&l->recv_lock);
 	pthread_cond_destroy(&c->cond);
 }
@@ -236,32 +270,6 @@ link_read_for(struct pdc_link *l, struct pdc_call *c)
 		pdc_link_fail(l, PEERDIST_ERROR_INVALIDATED);
 }
 
-static struct pdc_call *
-call_waiting(struct pdc_link *l)
-{
-	struct pdc_call *c;
-
-	LIST_FOREACH (c, &l->calls, link)
-		if (!c->done)
-			return c;
-	return NULL;
-}
-
-/* With the lock of the receive side. */
-static void
-link_give_locked(struct pdc_link *l)
-{
-	struct pdc_call *next = call_waiting(l);
-
-	l->receiving = false;
-	if (l->n_free_waiters > 0)
-		pthread_cond_broadcast(&l->free_cond);
-	if (next != NULL)
-		pthread_cond_signal(&next->cond);
-	else
-		pdc_link_watch(l, true);
-}
-
 void
 pdc_link_take(struct pdc_link *l)
 {
@@ -285,18 +293,20 @@ pdc_link_give(struct pdc_link *l)
 void
 pdc_call_wait(struct pdc_link *l, struct pdc_call *c)
 {
-	pthread_mutex_lock(&l->recv_lock);
-	while (!c->done) {
-		if (l->receiving) {
+	for (;;) {
+		if (c->receiver)
+			link_read_for(l, c);
+		pthread_mutex_lock(&l->recv_lock);
+		if (c->receiver)
+			link_give_locked(l);
+		while (!c->done && l->receiving)
 			pthread_cond_wait(&c->cond, &l->recv_lock);
-			continue;
-		}
+		if (c->done)
+			break;
+		c->receiver = true;
 		l->receiving = true;
 		pthread_mutex_unlock(&l->recv_lock);
 		pdc_link_watch(l, false);
-		link_read_for(l, c);
-		pthread_mutex_lock(&l->recv_lock);
-		link_give_locked(l);
 	}
 	LIST_REMOVE(c, link);
 	pthread_mutex_unlock(&l->recv_lock);

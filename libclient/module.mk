@@ -15,6 +15,7 @@ libclient_SRC := \
 	libclient/handle.c \
 	libclient/pending.c \
 	libclient/port.c \
+	libclient/slab.c \
 	libclient/status.c \
 	libclient/util.c \
 	libclient/win32.c
@@ -53,6 +54,7 @@ $(B)/$(libclient_NAME).so: $(B)/$(libclient_SONAME)
 # One object in which only the public names are left, so that nothing of ours
 # meets the names of a program that links it statically.
 $(B)/$(libclient_NAME).names: $(libclient_MAP)
+	@mkdir -p $(@D)
 	$(Q)sed -n '/^global:/,/^local:/s/^[[:space:]]\([A-Za-z_0-9]*\);$$/\1/p' $< >$@
 
 $(B)/$(libclient_NAME).a: $(libclient_OBJ) $(libclient_ARCHIVES) $(B)/$(libclient_NAME).names

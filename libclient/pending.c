@@ -21,26 +21,38 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/macros.h"
 #include "libclient/result.h"
+#include "libclient/slab.h"
 #include "libclient/util.h"
 #include "proto/ipc_msg.h"
 
-#define SHARDS        64u
+#define SHARDS        16u
+#define SHARD_SHIFT   60 /* the hash's upper bits */
 #define SHARD_MIN_CAP 16u
 #define NO_SLOT       UINT32_MAX
 
+/* The address stands beside the record: of a million records each is a cache
+ * miss, so a search looks only at the right one. */
+struct cell {
+	const OVERLAPPED *ov; /* NULL: empty */
+	struct pdc_pending *pending;
+};
+
 struct shard {
 	pthread_mutex_t lock;
-	struct pdc_pending **cells; /* NULL: empty */
-	size_t cap;                 /* a power of 2, or 0 */
+	struct cell *cells;
+	size_t cap; /* a power of 2, or 0 */
 	size_t used;
 };
 
 static struct shard shards[SHARDS] = {
 	[0 ... SHARDS - 1] = {.lock = PTHREAD_MUTEX_INITIALIZER},
 };
+
+static struct pdc_slab records = PDC_SLAB_INIT(sizeof(struct pdc_pending));
 
 static uint64_t
 address_hash(const OVERLAPPED *ov)
@@ -51,7 +63,7 @@ address_hash(const OVERLAPPED *ov)
 static struct shard *
 shard_of(const OVERLAPPED *ov)
 {
-	return &shards[address_hash(ov) >> 58];
+	return &shards[address_hash(ov) >> SHARD_SHIFT];
 }
 
 static size_t
@@ -66,7 +78,7 @@ cell_find(const struct shard *s, const OVERLAPPED *ov)
 {
 	size_t i = cell_home(s, ov);
 
-	while (s->cells[i] != NULL && s->cells[i]->ov != ov)
+	while (s->cells[i].ov != NULL && s->cells[i].ov != ov)
 		i = (i + 1) & (s->cap - 1);
 	return i;
 }
@@ -74,7 +86,7 @@ cell_find(const struct shard *s, const OVERLAPPED *ov)
 static struct pdc_pending *
 shard_find(const struct shard *s, const OVERLAPPED *ov)
 {
-	return s->cap > 0 ? s->cells[cell_find(s, ov)] : NULL;
+	return s->cap > 0 ? s->cells[cell_find(s, ov)].pending : NULL;
 }
 
 static bool
@@ -84,14 +96,14 @@ shard_grow(struct shard *s)
 
 	if (s->used * 2 < s->cap)
 		return true;
-	bigger.cells = calloc(bigger.cap, sizeof(*bigger.cells));
+	bigger.cells = pdc_table_new(bigger.cap * sizeof(*bigger.cells));
 	if (bigger.cells == NULL)
 		return false;
 	for (size_t i = 0; i < s->cap; i++)
-		if (s->cells[i] != NULL)
-			bigger.cells[cell_find(&bigger, s->cells[i]->ov)] =
+		if (s->cells[i].ov != NULL)
+			bigger.cells[cell_find(&bigger, s->cells[i].ov)] =
 				s->cells[i];
-	free(s->cells);
+	pdc_table_free(s->cells, s->cap * sizeof(*s->cells));
 	s->cells = bigger.cells;
 	s->cap = bigger.cap;
 	return true;
@@ -102,15 +114,16 @@ shard_remove(struct shard *s, const OVERLAPPED *ov)
 {
 	size_t hole = cell_find(s, ov), mask = s->cap - 1, i, home;
 
-	assert(s->cells[hole] != NULL);
-	s->cells[hole] = NULL;
+	assert(s->cells[hole].ov != NULL);
+	s->cells[hole] = (struct cell){0};
 	s->used--;
-	for (i = (hole + 1) & mask; s->cells[i] != NULL; i = (i + 1) & mask) {
-		home = cell_home(s, s->cells[i]->ov);
+	for (i = (hole + 1) & mask; s->cells[i].ov != NULL;
+		i = (i + 1) & mask) {
+		home = cell_home(s, s->cells[i].ov);
 		if (((i - home) & mask) < ((i - hole) & mask))
 			continue;
 		s->cells[hole] = s->cells[i];
-		s->cells[i] = NULL;
+		s->cells[i] = (struct cell){0};
 		hole = i;
 	}
 }
@@ -143,7 +156,7 @@ pdc_pending_unref(struct pdc_pending *p)
 		return;
 	pdc_event_unref(p->event);
 	pdc_port_unref(p->port);
-	free(p);
+	pdc_slab_put(&records, p);
 }
 
 /* Enters the record under its address and marks the OVERLAPPED. */
@@ -159,7 +172,7 @@ pending_enter(struct pdc_pending *p)
 	} else if (!shard_grow(s)) {
 		code = ERROR_NOT_ENOUGH_MEMORY;
 	} else {
-		s->cells[cell_find(s, p->ov)] = p;
+		s->cells[cell_find(s, p->ov)] = (struct cell){p->ov, p};
 		s->used++;
 		overlapped_mark(p->ov, PDC_INTERNAL_PENDING, 0);
 	}
@@ -185,7 +198,7 @@ pdc_pending_new(struct pdc_pending **ret_pending, const void *owner,
 	OVERLAPPED *ov, enum pdc_pending_kind kind, struct pdc_port *port,
 	ULONG_PTR key)
 {
-	struct pdc_pending *p = calloc(1, sizeof(*p));
+	struct pdc_pending *p = pdc_slab_get(&records);
 	DWORD code;
 
 	if (p == NULL)
@@ -290,6 +303,25 @@ pdc_pending_refuse_early(OVERLAPPED *ov, DWORD code)
 	return code;
 }
 
+uint64_t
+pdc_pending_id(OVERLAPPED *ov, const void *owner)
+{
+	struct shard *s = shard_of(ov);
+	uint64_t id = PDC_ID_NONE;
+	struct pdc_pending *p;
+
+	pthread_mutex_lock(&s->lock);
+	p = shard_find(s, ov);
+	if (p != NULL && p->owner == owner && p->id != 0)
+		id = p->id;
+	/* It is asked for because the operation shall end: the result will be
+	 * written there. */
+	if (id != PDC_ID_NONE)
+		__builtin_prefetch(ov, 1);
+	pthread_mutex_unlock(&s->lock);
+	return id;
+}
+
 struct pdc_pending *
 pdc_pending_find(OVERLAPPED *ov)
 {
@@ -343,6 +375,7 @@ pdc_pending_result(
 void
 pdc_pending_forget_all(void)
 {
+	pdc_slab_forget(&records);
 	for (unsigned i = 0; i < SHARDS; i++) {
 		pthread_mutex_init(&shards[i].lock, NULL);
 		shards[i].cells = NULL;
@@ -365,17 +398,32 @@ pdc_slots_init(struct pdc_slots *t, uint32_t max)
 void
 pdc_slots_done(struct pdc_slots *t)
 {
-	free(t->slots);
+	pdc_table_free(t->slots, t->cap * sizeof(*t->slots));
 	t->slots = NULL;
 	pthread_mutex_destroy(&t->lock);
+}
+
+static bool
+slots_grow(struct pdc_slots *t)
+{
+	uint32_t cap = t->cap == 0 ? 32 : t->cap * 2;
+	struct pdc_slot *grown = pdc_table_new(cap * sizeof(*grown));
+
+	if (grown == NULL)
+		return false;
+	if (t->len > 0)
+		memcpy(grown, t->slots, t->len * sizeof(*grown));
+	pdc_table_free(t->slots, t->cap * sizeof(*grown));
+	t->slots = grown;
+	t->cap = cap;
+	return true;
 }
 
 /* A free slot, or NULL with the reason. */
 static struct pdc_slot *
 slots_take(struct pdc_slots *t, DWORD *ret_code)
 {
-	uint32_t slot = t->first_free, cap;
-	struct pdc_slot *grown;
+	uint32_t slot = t->first_free;
 
 	if (slot != NO_SLOT) {
 		t->first_free = t->slots[slot].next_free;
@@ -385,15 +433,9 @@ slots_take(struct pdc_slots *t, DWORD *ret_code)
 		*ret_code = ERROR_NO_SYSTEM_RESOURCES;
 		return NULL;
 	}
-	if (t->len == t->cap) {
-		cap = t->cap == 0 ? 32 : t->cap * 2;
-		grown = realloc(t->slots, cap * sizeof(*grown));
-		if (grown == NULL) {
-			*ret_code = ERROR_NOT_ENOUGH_MEMORY;
-			return NULL;
-		}
-		t->slots = grown;
-		t->cap = cap;
+	if (t->len == t->cap && !slots_grow(t)) {
+		*ret_code = ERROR_NOT_ENOUGH_MEMORY;
+		return NULL;
 	}
 	t->slots[t->len].generation = 0;
 	return &t->slots[t->len++];

@@ -32,21 +32,22 @@ enum pdc_pending_kind {
 	PDC_FILE,
 };
 
+/* What every end of an operation touches comes first and is one cache line. */
 struct pdc_pending {
-	struct pdc_packet packet;
 	atomic_uint refs;
 	atomic_uint done; /* latch; the result below is valid behind it */
 	DWORD code;
 	DWORD bytes;
 	const void *owner; /* the instance, to compare only */
 	OVERLAPPED *ov;
+	_Atomic uint64_t id; /* 0 until it has a slot */
 	struct pdc_event *event;
 	struct pdc_port *port;
-	_Atomic uint64_t id; /* 0 until it has a slot */
 	uint8_t kind;
 	bool quiet;    /* bit 0 of hEvent: no packet */
 	bool accepted; /* its ACK said 0: a completion is owed */
 	bool feeding;  /* on the connection's list of those who wait for room */
+	struct pdc_packet packet;
 	TAILQ_ENTRY(pdc_pending) feed_link;
 	union {
 		struct {
@@ -68,6 +69,9 @@ struct pdc_pending {
 	} u;
 };
 TAILQ_HEAD(pdc_pending_list, pdc_pending);
+
+/* No operation ever has this id. */
+#define PDC_ID_NONE UINT64_C(0x00000001FFFFFFFF)
 
 struct pdc_outcome {
 	DWORD code;
@@ -93,6 +97,8 @@ void pdc_pending_refuse(struct pdc_pending *, DWORD code);
 DWORD pdc_pending_refuse_early(OVERLAPPED *, DWORD code);
 /* With a reference for the caller, or NULL. */
 struct pdc_pending *pdc_pending_find(OVERLAPPED *);
+/* The id of the owner's operation, PDC_ID_NONE when there is none. */
+uint64_t pdc_pending_id(OVERLAPPED *, const void *owner);
 /* What PeerDistGetOverlappedResult returns as last error; 0 for TRUE. */
 DWORD pdc_pending_result(
 	OVERLAPPED *, DWORD timeout_ms, DWORD *ret_bytes, bool *ret_complete);
@@ -114,9 +120,6 @@ struct pdc_slots {
 	uint32_t max;
 	uint32_t first_free; /* UINT32_MAX: none */
 };
-
-/* No operation ever has this id. */
-#define PDC_ID_NONE UINT64_C(0x00000001FFFFFFFF)
 
 void pdc_slots_init(struct pdc_slots *, uint32_t max);
 void pdc_slots_done(struct pdc_slots *);

@@ -44,11 +44,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/close.h"
 #include "common/err.h"
 #include "common/macros.h"
 
 #define READ_SIZE     (2 * IPC_FRAME_MAX)
-#define FDS_WAITING   64u
+/* The rest of one frame and the start of the next may come in one read, and each
+ * brings its descriptors.  More would be parked with us. */
+#define FDS_WAITING   (2 * IPC_FDS_MAX)
 #define OUT_MIN       65536u
 #define OUT_MAX       ((size_t)1 << 40)
 #define OUT_KEEP      (256u * 1024u) /* touched memory that stays when idle */
@@ -79,7 +82,7 @@ struct writer {
 	size_t tail;
 	size_t touched;  /* highest tail since memory was given back */
 	size_t promised; /* bytes */
-	size_t plain;    /* queued not from promises, at most */
+	size_t plain;    /* queued beyond what was promised, at most */
 	STAILQ_HEAD(, fd_group) groups;
 };
 
@@ -117,8 +120,7 @@ static void
 close_fds(int *fds, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
+		fd_close_foreign(fds[i]);
 }
 
 static struct fd_group *
@@ -150,7 +152,7 @@ ipc_chan_free(struct ipc_chan *c)
 		return NULL;
 	close_fds(c->in.taken, c->in.n_taken);
 	while (c->in.n_fds > 0)
-		close(fd_pop(&c->in));
+		fd_close_foreign(fd_pop(&c->in));
 	while ((g = STAILQ_FIRST(&c->out.groups)) != NULL) {
 		STAILQ_REMOVE_HEAD(&c->out.groups, link);
 		group_free(g);
@@ -184,7 +186,7 @@ take_rights(struct reader *in, const struct cmsghdr *cmsg)
 
 		memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(fd));
 		if (in->n_fds == FDS_WAITING) {
-			close(fd);
+			fd_close_foreign(fd);
 			fit = false;
 			continue;
 		}
@@ -473,6 +475,8 @@ ipc_chan_queue_reserved(
 	if (r < 0)
 		return err_pass(r);
 	out->promised -= IPC_COMPLETE_SIZE;
+	if (bound > IPC_COMPLETE_SIZE)
+		out->plain += bound - IPC_COMPLETE_SIZE;
 	put_frame(out, bound, IPC_COMPLETE, id, 0, &complete->base);
 	return 0;
 }

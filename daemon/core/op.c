@@ -6,10 +6,13 @@
  * record, and through ops->accept the bytes of the message - so that after it
  * nothing can keep the completion from being sent.
  *
- * The client numbers its operations: slot and generation.  Records live inside
- * pages of an array indexed by slot; finding one of a million costs one look in
- * the page table and one at the record, and there is no list of an owner's
- * operations to keep: the pages are it.
+ * The client numbers its operations: slot and generation.  Records live in one
+ * array indexed by slot, so finding one of a million costs one look, and there
+ * is no list of an owner's operations to keep: the array is it.  It is reserved
+ * address space, as long as the owner may have operations; pages become memory
+ * when a slot in them is first used.  Beyond the first 2 MiB they are huge
+ * pages where the system has them: a random one of a million then costs no walk
+ * of the page tables, which was half of the price of a cancel.
  *
  * Two lists, one record.  The scope (a handle) lists its operations in start
  * order, because cancelling "all of the handle" must end them in that order.
@@ -36,16 +39,15 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "common/macros.h"
 
 _Static_assert(sizeof(void *) != 8 || sizeof(struct op) == 128,
 	"a million of these is the design load");
 
-struct op_page {
-	uint32_t n_live;
-	struct op slots[OP_PAGE_SLOTS];
-};
+#define HUGE_FROM  (2u * 1024 * 1024)
+#define KEEP_SLOTS 512u /* memory that an idle owner keeps */
 
 static const char *const kind_names[_OP_KIND_MAX] = {
 	[OP_NONE] = "none",
@@ -78,11 +80,9 @@ void
 op_owner_done(struct op_owner *o)
 {
 	assert(o->n_ops == 0);
-	for (uint32_t i = 0; i < o->n_pages; i++)
-		free(o->pages[i]);
-	free(o->pages);
-	o->pages = NULL;
-	o->n_pages = 0;
+	if (o->slots != NULL)
+		munmap(o->slots, o->max_slots * sizeof(o->slots[0]));
+	o->slots = NULL;
 }
 
 void
@@ -100,47 +100,41 @@ op_source_init(struct op_source *s, void (*idle)(struct op_source *))
 	TAILQ_INIT(&s->waiters);
 }
 
-/* The page table grows to hold page number n. */
 static bool
-grow_pages(struct op_owner *o, uint32_t n)
+slots_map(struct op_owner *o)
 {
-	uint32_t want = MAX_OF(o->n_pages, 4);
-	struct op_page **p;
+	size_t size = o->max_slots * sizeof(o->slots[0]);
+	uint8_t *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	while (want <= n)
-		want *= 2;
-	p = realloc(o->pages, want * sizeof(p[0]));
-	if (p == NULL)
+	if (p == MAP_FAILED)
 		return false;
-	for (uint32_t i = o->n_pages; i < want; i++)
-		p[i] = NULL;
-	o->pages = p;
-	o->n_pages = want;
+	if (size > HUGE_FROM)
+		(void)madvise(p + HUGE_FROM, size - HUGE_FROM, MADV_HUGEPAGE);
+	o->slots = (struct op *)(void *)p;
 	return true;
 }
 
-static struct op_page *
-page_get(struct op_owner *o, uint32_t n)
+/* After a flood the memory goes back to the system. */
+static void
+slots_trim(struct op_owner *o)
 {
-	if (n >= o->n_pages && !grow_pages(o, n))
-		return NULL;
-	if (o->pages[n] == NULL)
-		o->pages[n] = calloc(1, sizeof(*o->pages[n]));
-	return o->pages[n];
+	if (o->high <= KEEP_SLOTS)
+		return;
+	(void)madvise(o->slots + KEEP_SLOTS,
+		(o->max_slots - KEEP_SLOTS) * sizeof(o->slots[0]),
+		MADV_DONTNEED);
+	o->high = KEEP_SLOTS;
 }
 
 static void
-slot_free(struct op_owner *o, uint32_t slot)
+slot_free(struct op *op)
 {
-	struct op_page *page = o->pages[slot / OP_PAGE_SLOTS];
+	struct op_owner *o = op->owner;
 
-	page->slots[slot % OP_PAGE_SLOTS].kind = OP_NONE;
-	o->n_ops--;
-	/* The first page stays: most sessions never need another. */
-	if (--page->n_live == 0 && slot / OP_PAGE_SLOTS != 0) {
-		free(page);
-		o->pages[slot / OP_PAGE_SLOTS] = NULL;
-	}
+	op->kind = OP_NONE;
+	if (--o->n_ops == 0)
+		slots_trim(o);
 }
 
 enum core_result
@@ -148,15 +142,13 @@ op_start(struct op **ret_op, struct op_owner *o, struct op_scope *scope,
 	uint64_t id, enum op_kind kind, uint32_t now_ds)
 {
 	uint32_t slot = (uint32_t)id;
-	struct op_page *page;
 	struct op *op;
 
 	if (slot >= o->max_slots || id >> 32 == 0)
 		return CORE_E_PROTOCOL;
-	page = page_get(o, slot / OP_PAGE_SLOTS);
-	if (page == NULL)
+	if (o->slots == NULL && !slots_map(o))
 		return CORE_E_NO_MEMORY;
-	op = &page->slots[slot % OP_PAGE_SLOTS];
+	op = &o->slots[slot];
 	if (op->kind != OP_NONE)
 		return CORE_E_PROTOCOL;
 	*op = (struct op){
@@ -166,10 +158,10 @@ op_start(struct op **ret_op, struct op_owner *o, struct op_scope *scope,
 		.started_ds = now_ds,
 		.kind = kind,
 	};
-	page->n_live++;
 	o->n_ops++;
+	o->high = MAX_OF(o->high, slot + 1);
 	if (!o->ops->accept(o, id)) {
-		slot_free(o, slot);
+		slot_free(op);
 		return CORE_E_NO_MEMORY;
 	}
 	TAILQ_INSERT_TAIL(&scope->ops, op, scope_link);
@@ -220,7 +212,7 @@ detach(struct op *op)
 		TAILQ_REMOVE(&op->source->waiters, op, wait_link);
 	if (op->scope->forget != NULL)
 		op->scope->forget(op);
-	slot_free(op->owner, (uint32_t)op->id);
+	slot_free(op);
 }
 
 void
@@ -247,15 +239,11 @@ struct op *
 op_find(struct op_owner *o, uint64_t id)
 {
 	uint32_t slot = (uint32_t)id;
-	struct op_page *page;
 	struct op *op;
 
-	if (slot / OP_PAGE_SLOTS >= o->n_pages)
+	if (slot >= o->high)
 		return NULL;
-	page = o->pages[slot / OP_PAGE_SLOTS];
-	if (page == NULL)
-		return NULL;
-	op = &page->slots[slot % OP_PAGE_SLOTS];
+	op = &o->slots[slot];
 	return op->kind != OP_NONE && op->id == id ? op : NULL;
 }
 
@@ -289,43 +277,41 @@ op_cancel_scope(struct op_scope *s, enum core_result status)
 	return n;
 }
 
-/* The first live op of a page, or NULL. */
+/* The next live op at or behind *slot, or NULL; *slot then is the one behind. */
 static struct op *
-page_first(struct op_page *page)
+next_live(struct op_owner *o, uint32_t *slot)
 {
-	for (unsigned i = 0; i < OP_PAGE_SLOTS; i++)
-		if (page->slots[i].kind != OP_NONE)
-			return &page->slots[i];
+	while (o->n_ops > 0 && *slot < o->high) {
+		struct op *op = &o->slots[(*slot)++];
+
+		if (op->kind != OP_NONE)
+			return op;
+	}
 	return NULL;
 }
 
 void
 op_owner_abandon(struct op_owner *o)
 {
-	for (uint32_t i = 0; i < o->n_pages; i++) {
-		struct op *op;
+	uint32_t slot = 0;
+	struct op *op;
 
-		/* The page goes with its last op. */
-		while (o->pages[i] != NULL &&
-			(op = page_first(o->pages[i])) != NULL) {
-			struct op_source *source = op->source;
+	while ((op = next_live(o, &slot)) != NULL) {
+		struct op_source *source = op->source;
 
-			detach(op);
-			source_check(source);
-		}
+		detach(op);
+		source_check(source);
 	}
 }
 
 void
 op_owner_finish(struct op_owner *o, enum core_result status)
 {
-	for (uint32_t i = 0; i < o->n_pages; i++) {
-		struct op *op;
+	uint32_t slot = 0;
+	struct op *op;
 
-		while (o->pages[i] != NULL &&
-			(op = page_first(o->pages[i])) != NULL)
-			op_finish_status(op, status);
-	}
+	while ((op = next_live(o, &slot)) != NULL)
+		op_finish_status(op, status);
 }
 
 void
@@ -343,9 +329,9 @@ op_source_finish(struct op_source *s, const struct op_result *result)
 void
 op_owner_each(struct op_owner *o, void (*fn)(struct op *, void *ctx), void *ctx)
 {
-	for (uint32_t i = 0; i < o->n_pages; i++)
-		for (unsigned k = 0; o->pages[i] != NULL && k < OP_PAGE_SLOTS;
-			k++)
-			if (o->pages[i]->slots[k].kind != OP_NONE)
-				fn(&o->pages[i]->slots[k], ctx);
+	uint32_t slot = 0, left = o->n_ops;
+	struct op *op;
+
+	while (left-- > 0 && (op = next_live(o, &slot)) != NULL)
+		fn(op, ctx);
 }

@@ -94,13 +94,11 @@ struct op_owner_ops {
 	bool (*accept)(struct op_owner *, uint64_t id);
 };
 
-struct op_page;
-
 struct op_owner {
 	const struct op_owner_ops *ops;
-	struct op_page **pages; /* by slot / OP_PAGE_SLOTS */
-	uint32_t n_pages;       /* length of the table */
+	struct op *slots; /* address space for max_slots; NULL: no op yet */
 	uint32_t max_slots;
+	uint32_t high; /* slots at and behind this one were never used */
 	uint32_t n_ops;
 };
 
@@ -123,8 +121,6 @@ struct op_source {
 	 * nothing to do. */
 	void (*idle)(struct op_source *);
 };
-
-#define OP_PAGE_SLOTS 32
 
 void op_owner_init(
 	struct op_owner *, const struct op_owner_ops *, uint32_t max_slots);

@@ -599,6 +599,109 @@ scenario_parse(void *arg)
 	return parse_once(a->data, a->len, a->from);
 }
 
+/* Hand-written bodies are what protobuf-c writes, and are read as it reads. */
+static void
+check_hot(enum ipc_type type, enum ipc_from from, const ProtobufCMessage *m)
+{
+	uint8_t general[256], hot[256], again[256];
+	struct ipc_msg got;
+	size_t n = protobuf_c_message_pack(m, general);
+	size_t len = ipc_build_at(hot, type, 7, 0, m);
+
+	assert_int_equal(len, IPC_HEADER_SIZE + n);
+	assert_memory_equal(hot + IPC_HEADER_SIZE, general, n);
+	assert_int_equal(ipc_parse(&got, hot, len, from), IPC_OK);
+	assert_int_equal(protobuf_c_message_pack(got.u.base, again), n);
+	assert_memory_equal(again, general, n);
+	ipc_msg_done(&got);
+}
+
+static void
+hot_bodies_are_canonical(void **state)
+{
+	static const uint64_t numbers[] = {0, 1, 127, 128, 16383, 16384,
+		0x1fffff, 0x0fffffff, 0x10000000, UINT32_MAX, 1ull << 35,
+		1ull << 62, 1ull << 63, UINT64_MAX};
+
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		uint64_t v = numbers[i], w = numbers[(i * 5 + 3) % 14];
+		Pd__ClientCancel cancel = PD__CLIENT_CANCEL__INIT;
+		Pd__Complete done = PD__COMPLETE__INIT;
+		Pd__Range range = PD__RANGE__INIT;
+		Pd__Reply reply = PD__REPLY__INIT;
+
+		cancel.handle = v;
+		cancel.operation = w;
+		check_hot(IPC_CLIENT_CANCEL, IPC_FROM_CLIENT, &cancel.base);
+		reply.code = (uint32_t)v;
+		reply.handle = w;
+		check_hot(IPC_ACK, IPC_FROM_DAEMON, &reply.base);
+		reply.value = (uint32_t)w;
+		check_hot(IPC_REPLY, IPC_FROM_DAEMON, &reply.base);
+		done.code = (uint32_t)w;
+		done.bytes = (uint32_t)v;
+		done.offset = v;
+		done.has_offset = i % 2 != 0;
+		check_hot(IPC_COMPLETE, IPC_FROM_DAEMON, &done.base);
+		range.length = 4096;
+		done.range = &range;
+		check_hot(IPC_COMPLETE, IPC_FROM_DAEMON, &done.base);
+	}
+}
+
+/* Cut off, repeated, reordered, unknown: whatever the shape, the answer is
+ * protobuf-c's. */
+static void
+hot_bodies_are_judged_as_others(void **state)
+{
+	static const uint8_t keys[] = {
+		0x08, 0x09, 0x10, 0x11, 0x18, 0x20, 0x28, 0x2a, 0x32, 0x38};
+	uint8_t frame_bytes[64];
+
+	srand(5);
+	for (unsigned i = 0; i < 200000; i++) {
+		static const enum ipc_type types[] = {
+			IPC_CLIENT_CANCEL, IPC_REPLY, IPC_COMPLETE};
+		enum ipc_type type = types[i % 3];
+		size_t n = (size_t)rand() % 24;
+		struct ipc_msg m;
+		ProtobufCMessage *want;
+		uint8_t a[512], b[512];
+		int r;
+
+		ipc_build_at(frame_bytes, IPC_STATUS_GET, 1, 0, NULL);
+		frame_bytes[0] = (uint8_t)(IPC_HEADER_SIZE + n);
+		frame_bytes[4] = (uint8_t)type;
+		for (size_t k = 0; k < n; k++)
+			frame_bytes[16 + k] = rand() % 3 == 0
+				? keys[rand() % 10]
+				: (uint8_t)(rand() % 4 ? rand() % 128 : rand());
+		want = protobuf_c_message_unpack(type == IPC_CLIENT_CANCEL
+				? &pd__client_cancel__descriptor
+				: type == IPC_REPLY ? &pd__reply__descriptor
+						    : &pd__complete__descriptor,
+			NULL, n, frame_bytes + 16);
+		r = ipc_parse(&m, frame_bytes, 16 + n,
+			type == IPC_CLIENT_CANCEL ? IPC_FROM_CLIENT
+						  : IPC_FROM_DAEMON);
+		if (want == NULL) {
+			assert_int_equal(r, IPC_E_BODY);
+			continue;
+		}
+		if (r == IPC_OK) {
+			size_t len = protobuf_c_message_pack(m.u.base, a);
+
+			assert_int_equal(protobuf_c_message_pack(want, b), len);
+			assert_memory_equal(a, b, len);
+			ipc_msg_done(&m);
+		} else {
+			/* Well-formed, but out of a frame's own bounds. */
+			assert_int_equal(type, IPC_COMPLETE);
+		}
+		protobuf_c_message_free_unpacked(want, NULL);
+	}
+}
+
 static void
 ordinary_frames_take_no_memory(void **state)
 {
@@ -670,6 +773,8 @@ main(void)
 		cmocka_unit_test(unknown_fields_are_ignored),
 		cmocka_unit_test(every_cut_of_every_frame_is_harmless),
 		cmocka_unit_test(a_frame_cannot_expand_without_bound),
+		cmocka_unit_test(hot_bodies_are_canonical),
+		cmocka_unit_test(hot_bodies_are_judged_as_others),
 		cmocka_unit_test(ordinary_frames_take_no_memory),
 		cmocka_unit_test(large_frames_survive_failing_allocations),
 		cmocka_unit_test(too_large_a_body_is_not_built),

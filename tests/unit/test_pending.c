@@ -189,7 +189,7 @@ scenario(void *arg)
 static void
 test_no_memory(void **state)
 {
-	assert_true(failalloc_each(scenario, NULL) > 40);
+	assert_true(failalloc_each(scenario, NULL) > 0);
 }
 
 #define RACES 3000
