@@ -3,7 +3,7 @@
  * Yardsticks of a unix stream socket.
  *
  *	yard_socket ping COUNT BYTES CPU   two processes on one CPU send BYTES
- *					   to and fro; median of a round in ns
+ *					   there and back; median round in ns
  *	yard_socket echo COUNT BYTES	   a process reads what is there and
  *					   sends each frame of BYTES back by
  *					   itself, 1,024 in flight; frames per s

@@ -2,6 +2,7 @@
 common_SRC := \
 	common/buf.c \
 	common/clock.c \
+	common/close.c \
 	common/err.c \
 	common/fdutil.c \
 	common/hex.c \

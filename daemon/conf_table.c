@@ -71,7 +71,7 @@ const struct conf_row conf_table[] = {
 	RANGE("Limits", "PerUidOperations", CONF_NUMBER, per_uid_operations,
 	    1, 16777216, "65536", "pending operations of one user"),
 	RANGE("Limits", "PerUidBufferBytes", CONF_SIZE, per_uid_buffer_bytes,
-	    1 * MIB, 1024 * GIB, "256M", "buffers and data areas of one user"),
+	    1 * MIB, 1024 * GIB, "256M", "memory held for one user"),
 	RANGE("Limits", "PerUidContentInfoBytes", CONF_SIZE,
 	    per_uid_content_info_bytes, 64 * KIB, 64 * GIB, "64M",
 	    "content information of one content"),

@@ -71,6 +71,8 @@ PROGRAMS += $(B)/peerdistd
 # The core under a script.
 CORE_SCRIPT := $(B)/obj/tests/unit/core_env.o
 test_content_EXTRA := $(CORE_SCRIPT)
+test_hostile_EXTRA := $(CORE_SCRIPT)
+test_hostile_LIBS := core store codec common
 test_orderings_EXTRA := $(CORE_SCRIPT)
 test_publish_EXTRA := $(CORE_SCRIPT)
 test_session_EXTRA := $(CORE_SCRIPT)

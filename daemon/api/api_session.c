@@ -10,7 +10,9 @@
  *
  * The area is one memfd in two halves.  Its memory is given back when the last
  * worker is done with it, also when the other side keeps its descriptor; what a
- * client puts there afterwards is charged to him alone.
+ * client puts there afterwards is charged to him alone.  Areas are no part of a
+ * user's buffer bytes: a page of one is memory only once it is touched, and how
+ * many there can be his number of connections says.
  */
 #include <assert.h>
 #include <errno.h>

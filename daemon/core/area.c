@@ -32,7 +32,6 @@ area_new(uint8_t *map, size_t write_size, size_t read_size,
 	size_t n = read_size / AREA_PAGE;
 	struct area *a;
 
-	assert(n <= UINT16_MAX);
 	a = calloc(1, sizeof(*a) + n * sizeof(a->pages[0]));
 	if (a == NULL)
 		return NULL;
@@ -99,7 +98,7 @@ area_read_alloc(struct area *a, uint32_t len, uint32_t *ret_offset)
 {
 	size_t n = pages_of(len), at;
 
-	if (a == NULL || n == 0 || n > a->n_free)
+	if (a == NULL || n == 0 || n > a->n_free || n > UINT16_MAX)
 		return false;
 	at = find_run(a, a->hint, a->n_pages, n);
 	if (at == a->n_pages) {
@@ -177,6 +176,12 @@ area_return(struct area *a, uint32_t offset, uint32_t len)
 		return false;
 	release(a, p);
 	return true;
+}
+
+size_t
+area_read_size(const struct area *a)
+{
+	return a != NULL ? a->n_pages * AREA_PAGE : 0;
 }
 
 size_t

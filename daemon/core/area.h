@@ -42,5 +42,7 @@ void area_read_free(struct area *, uint32_t offset, uint32_t len);
 /* The client gives a range back; false when it never was his like this. */
 bool area_return(struct area *, uint32_t offset, uint32_t len);
 size_t area_read_room(const struct area *);
+/* No range can ever be longer. */
+size_t area_read_size(const struct area *);
 
 #endif

@@ -54,9 +54,26 @@ content_unref(struct content *c)
 	pccrc_info_unref(c->info);
 	free(c->ids);
 	free(c->ids_known);
+	free(c->claims);
+	quota_give(c->session->user, QUOTA_BUFFER_BYTES, c->counted);
 	session_unref(c->session);
 	free(c);
 	return NULL;
+}
+
+/* Counts n bytes from now on instead of what was counted. */
+static bool
+count_to(struct content *c, uint64_t n)
+{
+	struct quota_user *user = c->session->user;
+
+	if (n > c->counted &&
+		!quota_take(user, QUOTA_BUFFER_BYTES, n - c->counted))
+		return false;
+	if (n < c->counted)
+		quota_give(user, QUOTA_BUFFER_BYTES, c->counted - n);
+	c->counted = n;
+	return true;
 }
 
 static void
@@ -98,10 +115,12 @@ ci_forget(struct content *c, struct op *op)
 	/* Taken back unless it was whole. */
 	if (add->started &&
 		(add->feed.received < add->feed.total || add->feed.present) &&
-		c->state != CONTENT_FAILED &&
-		pccrc_parser_rollback(c->parser, add->base) < 0)
-		fail(c, CORE_E_NO_MEMORY);
-	slice_release(&add->feed, c->session, op->id);
+		c->state != CONTENT_FAILED) {
+		if (pccrc_parser_rollback(c->parser, add->base) < 0)
+			fail(c, CORE_E_NO_MEMORY);
+		count_to(c, add->base);
+	}
+	slice_done(&add->feed, c->session, op->id);
 	free(add);
 }
 
@@ -192,18 +211,42 @@ complete_run(struct env_job *e, struct bulk *bulk)
 	j->result = pccrc_parser_finish(j->parser, bulk, &j->info);
 }
 
+/* Where a block's claim lies. */
+static size_t
+claim_index(const struct pccrc_info *info, size_t segment, uint32_t block)
+{
+	return info->version == 1 ? segment * PCCRC_SEGMENT_BLOCKS + block
+				  : segment;
+}
+
+/* Memory for ids and claims; both are made when they are first needed. */
+static enum core_result
+make_room(struct content *c, const struct pccrc_info *info)
+{
+	size_t n = info->n_segments;
+	size_t n_claims =
+		claim_index(info, n - 1, 0) + info->segments[n - 1].n_blocks;
+
+	if (!count_to(c,
+		    info->n_bytes +
+			    n * (sizeof(info->segments[0]) + info->hash_size) +
+			    n_claims * sizeof(c->claims[0])))
+		return CORE_E_NO_RESOURCES;
+	c->ids = malloc(n * info->hash_size);
+	c->ids_known = calloc(1, (n + 7) / 8);
+	c->claims = calloc(n_claims, sizeof(c->claims[0]));
+	if (c->ids == NULL || c->ids_known == NULL || c->claims == NULL)
+		return CORE_E_NO_MEMORY;
+	return CORE_OK;
+}
+
 static void
 become_ready(struct content *c, struct pccrc_info *info)
 {
-	size_t n = info->n_segments;
+	enum core_result r = make_room(c, info);
 
-	c->ids = malloc(n * info->hash_size);
-	c->ids_known = calloc(1, (n + 7) / 8);
-	if (c->ids == NULL || c->ids_known == NULL) {
-		free(c->ids);
-		free(c->ids_known);
-		c->ids = c->ids_known = NULL;
-		fail(c, CORE_E_NO_MEMORY);
+	if (r != CORE_OK) {
+		fail(c, r);
 		return;
 	}
 	c->info = pccrc_info_ref(info);
@@ -267,6 +310,10 @@ step_add(struct content *c, struct op *op)
 		add->started = true;
 		add->base = pccrc_parser_fed(c->parser);
 	}
+	if (!count_to(c, pccrc_parser_fed(c->parser) + add->feed.len)) {
+		fail(c, CORE_E_NO_RESOURCES);
+		return true;
+	}
 	/* The parser copies before it looks. */
 	r = pccrc_parser_feed(
 		c->parser, slice_bytes(&add->feed, c->session), add->feed.len);
@@ -328,7 +375,7 @@ content_ci_add(struct handle *h, uint64_t id, uint32_t total,
 	if (r == CORE_OK)
 		r = session_op_start(c->session, &h->scope, id, OP_CI_ADD, &op);
 	if (r != CORE_OK) {
-		slice_release(&add->feed, NULL, id);
+		slice_refuse(&add->feed, c->session);
 		free(add);
 		return r;
 	}
@@ -391,22 +438,44 @@ content_segment_id(struct content *c, size_t segment)
 	return id;
 }
 
+/* The tag that the store keeps with a block: of the secret, the block's index
+ * and hash, and of its length, which nothing proves - whoever describes another
+ * length is to find nothing, instead of finding a block that looks damaged. */
+static bool
+claim_make(
+	struct content *c, size_t segment, uint32_t block, uint8_t *ret_claim)
+{
+	const struct pccrc_info *info = c->info;
+	const struct pccrc_segment *seg = &info->segments[segment];
+	const uint8_t *hash = pccrc_block_hash(info, seg, block);
+	uint32_t len = pccrc_block_len(info, seg, block);
+
+	assert(hash != NULL);
+	if (pccrc_claim(c->session->service->bulk, seg->kp, info->hash_size,
+		    block, hash, ret_claim) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof(len); i++)
+		ret_claim[i] ^= (uint8_t)(len >> 8 * i);
+	return true;
+}
+
 enum core_result
 content_ref_block(struct content *c, size_t segment, uint32_t block,
 	struct store_ref *ret_ref)
 {
-	const struct pccrc_segment *seg = &c->info->segments[segment];
-	const uint8_t *hash = pccrc_block_hash(c->info, seg, block);
+	static const uint8_t not_made[STORE_CLAIM_SIZE];
+	uint8_t *claim = c->claims[claim_index(c->info, segment, block)];
 
-	assert(hash != NULL);
 	ret_ref->id = content_segment_id(c, segment);
 	ret_ref->id_len = (uint8_t)c->info->hash_size;
 	ret_ref->index = block;
 	ret_ref->status = STORE_MISSING;
-	if (ret_ref->id == NULL ||
-		pccrc_claim(c->session->service->bulk, seg->kp,
-			c->info->hash_size, block, hash, ret_ref->claim) < 0)
+	if (ret_ref->id == NULL)
 		return CORE_E_NO_MEMORY;
+	if (memcmp(claim, not_made, sizeof(not_made)) == 0 &&
+		!claim_make(c, segment, block, claim))
+		return CORE_E_NO_MEMORY;
+	memcpy(ret_ref->claim, claim, sizeof(ret_ref->claim));
 	return CORE_OK;
 }
 

@@ -40,11 +40,14 @@ struct content {
 	struct op *feed_cur; /* CompleteContentInformation with a job */
 	bool feed_busy;
 	struct pccrc_parser *parser;
+	uint64_t
+		counted; /* buffer bytes: the information, what is made of it */
 
 	/* Ready. */
 	struct pccrc_info *info;
 	uint8_t *ids; /* segment ids made so far, info->hash_size each */
 	uint8_t *ids_known;
+	uint8_t (*claims)[STORE_CLAIM_SIZE]; /* of all blocks; zero: not made */
 	struct stage_list stages;
 	size_t staged_bytes;
 

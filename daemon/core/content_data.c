@@ -15,7 +15,9 @@
  *
  * Bytes of blocks that the content information does not list cannot be verified
  * by this handle, ever; they are accepted and dropped.  Staged bytes are
- * bounded per handle, oldest first out; losing them costs a cache miss.
+ * bounded per handle, oldest first out; losing them costs a cache miss.  A
+ * block is counted with no less than STAGE_LEAST, so that there are few of
+ * them to look through, however small a hostile description makes them.
  *
  * An add whose operation has ended goes on with the round that it is in - what
  * was verified may stay - and is freed when that comes back.
@@ -32,6 +34,7 @@
 #define ROUND_BLOCKS 64
 #define SLICE_MAX    (1024u * 1024u)
 #define STAGED_MAX   (16u * 1024u * 1024u)
+#define STAGE_LEAST  (32u * 1024u)
 
 struct stage {
 	TAILQ_ENTRY(stage) link;
@@ -85,10 +88,16 @@ struct data_add {
 
 static void add_step(struct data_add *);
 
+static uint32_t
+stage_cost(const struct content_pos *pos)
+{
+	return MAX_OF(pos->len, STAGE_LEAST);
+}
+
 static void
 stage_free(struct content *c, struct stage *st)
 {
-	quota_give(c->session->user, QUOTA_BUFFER_BYTES, st->pos.len);
+	quota_give(c->session->user, QUOTA_BUFFER_BYTES, stage_cost(&st->pos));
 	free(st->bits);
 	free(st->data);
 	free(st);
@@ -98,7 +107,7 @@ static void
 stage_unlink(struct content *c, struct stage *st)
 {
 	TAILQ_REMOVE(&c->stages, st, link);
-	c->staged_bytes -= st->pos.len;
+	c->staged_bytes -= stage_cost(&st->pos);
 }
 
 void
@@ -126,18 +135,19 @@ stage_find(struct content *c, const struct content_pos *pos)
 static struct stage *
 stage_new(struct content *c, const struct content_pos *pos)
 {
+	uint32_t cost = stage_cost(pos);
 	struct stage *st;
 
-	while (c->staged_bytes + pos->len > STAGED_MAX &&
+	while (c->staged_bytes + cost > STAGED_MAX &&
 		(st = TAILQ_FIRST(&c->stages)) != NULL) {
 		stage_unlink(c, st);
 		stage_free(c, st);
 	}
-	if (!quota_take(c->session->user, QUOTA_BUFFER_BYTES, pos->len))
+	if (!quota_take(c->session->user, QUOTA_BUFFER_BYTES, cost))
 		return NULL;
 	st = calloc(1, sizeof(*st));
 	if (st == NULL) {
-		quota_give(c->session->user, QUOTA_BUFFER_BYTES, pos->len);
+		quota_give(c->session->user, QUOTA_BUFFER_BYTES, cost);
 		return NULL;
 	}
 	st->pos = *pos;
@@ -148,7 +158,7 @@ stage_new(struct content *c, const struct content_pos *pos)
 		return NULL;
 	}
 	TAILQ_INSERT_TAIL(&c->stages, st, link);
-	c->staged_bytes += pos->len;
+	c->staged_bytes += cost;
 	return st;
 }
 
@@ -218,7 +228,7 @@ static void
 add_free(struct data_add *a)
 {
 	assert(!a->busy);
-	slice_release(&a->feed, a->content->session, a->op_id);
+	slice_done(&a->feed, a->content->session, a->op_id);
 	quota_give(a->content->session->user, QUOTA_BUFFER_BYTES, a->counted);
 	whole_free(a);
 	slice_end(a);
@@ -580,7 +590,8 @@ static enum core_result
 data_new(struct content *c, uint64_t offset, uint32_t total,
 	const struct session_slice *slice, struct data_add **ret_add)
 {
-	uint64_t cost = 2 * (uint64_t)MIN_OF(total, SLICE_MAX);
+	uint64_t cost = sizeof(struct data_add) +
+		2 * (uint64_t)MIN_OF(total, SLICE_MAX);
 	struct data_add *a;
 	enum core_result r;
 
@@ -596,7 +607,6 @@ data_new(struct content *c, uint64_t offset, uint32_t total,
 	a->counted = cost;
 	r = slice_init(&a->feed, c->session, total, slice);
 	if (r != CORE_OK) {
-		a->feed.present = false;
 		add_free(a);
 		return r;
 	}
@@ -621,7 +631,7 @@ content_data_add(struct handle *h, uint64_t id, uint64_t offset, uint32_t total,
 		return r;
 	r = session_op_start(c->session, &h->scope, id, OP_DATA_ADD, &a->op);
 	if (r != CORE_OK) {
-		slice_release(&a->feed, NULL, id);
+		slice_refuse(&a->feed, c->session);
 		add_free(a);
 		return r;
 	}

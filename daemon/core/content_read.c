@@ -14,7 +14,8 @@
  * The timer runs from the start (BlockRead) or from when the read holds the
  * stream's cursor (StreamRead).  When it fires, the verdict is set; a read that
  * waits for a peer goes to "hole", one that is looking decides when the store
- * has answered, and one that has its data coming is let through.
+ * has answered, and one that has its data coming, or there and no room for it,
+ * is let through.
  *
  * A read that ends early (cancelled, closed) leaves its work behind, which
  * finds no op when it comes back: the range of a get stays ours until its
@@ -48,6 +49,7 @@ struct read_work {
 	struct op *op;           /* NULL: ended */
 	uint64_t offset;         /* first byte this is about */
 	size_t n;
+	size_t max; /* of pos and refs; they lie behind */
 	struct content_pos *pos;
 	struct store_ref *refs;
 	union {
@@ -76,41 +78,31 @@ static void
 work_free(struct read_work *w)
 {
 	content_unref(w->content);
-	free(w->pos);
-	free(w->refs);
 	free(w->small);
 	free(w);
 }
 
-static struct read_work *
-work_new(struct op *op, enum work_kind kind, uint64_t offset, size_t max)
+/* How many blocks [from, to) touches: a million reads may be under way, so each
+ * takes no more room than it needs. */
+static size_t
+blocks_between(const struct pccrc_info *info, uint64_t from, uint64_t to)
 {
-	struct read_work *w = calloc(1, sizeof(*w));
-
-	if (w == NULL)
-		return NULL;
-	w->pos = calloc(max, sizeof(w->pos[0]));
-	w->refs = calloc(max, sizeof(w->refs[0]));
-	if (w->pos == NULL || w->refs == NULL) {
-		free(w->pos);
-		free(w->refs);
-		free(w);
-		return NULL;
-	}
-	w->kind = kind;
-	w->content = content_ref(content_of_op(op));
-	w->op = op;
-	w->offset = offset;
-	return w;
+	assert(from < to);
+	if (info->version == 2)
+		return pccrc_segment_at(info, to - 1) -
+			pccrc_segment_at(info, from) + 1;
+	/* Segments begin at multiples of their size. */
+	return (size_t)((to - 1) / PCCRC_BLOCK_SIZE - from / PCCRC_BLOCK_SIZE +
+		1);
 }
 
-/* The blocks from the one that holds w->offset up to limit, at most max. */
+/* The blocks from the one that holds w->offset up to limit. */
 static bool
-work_fill(struct read_work *w, uint64_t limit, size_t max)
+work_fill(struct read_work *w, uint64_t limit)
 {
 	uint64_t at = w->offset;
 
-	while (w->n < max && at < limit) {
+	while (w->n < w->max && at < limit) {
 		struct content_pos *pos = &w->pos[w->n];
 
 		if (!content_locate(w->content, at, pos) || !pos->listed)
@@ -122,6 +114,34 @@ work_fill(struct read_work *w, uint64_t limit, size_t max)
 		w->n++;
 	}
 	return true;
+}
+
+/* Work on [offset, limit), or on the first max blocks of that.  NULL: no
+ * memory. */
+static struct read_work *
+work_new(struct op *op, enum work_kind kind, uint64_t offset, uint64_t limit,
+	size_t max)
+{
+	struct content *c = content_of_op(op);
+	size_t n = MIN_OF(blocks_between(c->info, offset, limit), max);
+	struct read_work *w = calloc(
+		1, sizeof(*w) + n * (sizeof(w->pos[0]) + sizeof(w->refs[0])));
+
+	if (w == NULL)
+		return NULL;
+	w->pos = (struct content_pos *)(w + 1);
+	w->refs = (struct store_ref *)(w->pos + n);
+	w->max = n;
+	w->kind = kind;
+	w->content = content_ref(c);
+	w->op = op;
+	w->offset = offset;
+	if (!work_fill(w, limit)) {
+		work_free(w);
+		return NULL;
+	}
+	assert(w->n > 0);
+	return w;
 }
 
 static uint64_t
@@ -307,6 +327,14 @@ get_done(struct store_get *get)
 	work_free(w);
 }
 
+/* As much as one read may give. */
+static uint32_t
+read_most(const struct session *s)
+{
+	return (uint32_t)MIN_OF(
+		READ_MAX, MAX_OF(area_read_size(s->area), INLINE_MAX));
+}
+
 /* Somewhere for the bytes.  false: no room now; *ret_fatal: no memory. */
 static bool
 get_place(struct read_work *w, bool *ret_fatal)
@@ -336,7 +364,7 @@ read_get(struct read_work *w, struct op *op, size_t n)
 	bool fatal;
 
 	w->len = (uint32_t)MIN_OF(
-		MIN_OF(op->u.read.len, READ_MAX), end - w->offset);
+		MIN_OF(op->u.read.len, read_most(s)), end - w->offset);
 	if (!get_place(w, &fatal)) {
 		work_free(w);
 		if (fatal)
@@ -450,11 +478,10 @@ static void
 query_look(struct op *op, uint64_t at, uint64_t counted)
 {
 	struct content *c = content_of_op(op);
-	struct read_work *w = work_new(op, WORK_QUERY, at, HOLE_BLOCKS);
+	struct read_work *w =
+		work_new(op, WORK_QUERY, at, c->info->range_end, WINDOW_BLOCKS);
 
-	if (w == NULL || !work_fill(w, c->info->range_end, HOLE_BLOCKS)) {
-		if (w != NULL)
-			work_free(w);
+	if (w == NULL) {
 		read_fail(op, CORE_E_NO_MEMORY);
 		return;
 	}
@@ -478,13 +505,10 @@ read_look(struct op *op)
 		query_look(op, at, 0);
 		return;
 	}
-	w = work_new(op, WORK_LOOK, at, WINDOW_BLOCKS);
-	if (w == NULL ||
-		!work_fill(w,
-			at + MIN_OF(MIN_OF(op->u.read.len, READ_MAX), end - at),
-			WINDOW_BLOCKS)) {
-		if (w != NULL)
-			work_free(w);
+	w = work_new(op, WORK_LOOK, at,
+		at + MIN_OF(MIN_OF(op->u.read.len, READ_MAX), end - at),
+		WINDOW_BLOCKS);
+	if (w == NULL) {
 		read_fail(op, CORE_E_NO_MEMORY);
 		return;
 	}
@@ -548,17 +572,15 @@ read_hole(struct op *op, bool nobody)
 {
 	struct content *c = content_of_op(op);
 	uint64_t at = op->u.read.offset;
-	uint64_t limit = at + MAX_OF(op->u.read.len, 1u);
+	uint64_t reach = MAX_OF(op->u.read.len, 1u);
 	struct read_work *w;
 
 	if (nobody)
-		limit = MAX_OF(
-			limit, (at / HOLE_BYTES + 1) * (uint64_t)HOLE_BYTES);
-	limit = MIN_OF(limit, c->info->range_end);
-	w = work_new(op, WORK_HOLE, at, HOLE_BLOCKS);
-	if (w == NULL || !work_fill(w, limit, HOLE_BLOCKS)) {
-		if (w != NULL)
-			work_free(w);
+		reach = MAX_OF(reach, HOLE_BYTES - at % HOLE_BYTES);
+	/* A content may lie at the end of what 64 bits can count. */
+	reach = MIN_OF(reach, c->info->range_end - at);
+	w = work_new(op, WORK_HOLE, at, at + reach, HOLE_BLOCKS);
+	if (w == NULL) {
 		read_fail(op, CORE_E_NO_MEMORY);
 		return;
 	}
@@ -570,10 +592,12 @@ read_timeout(struct wheel_timer *t)
 {
 	struct op *op = container_of(t, struct op, timer);
 
+	/* What is known to be missing already stays that. */
+	if (op->verdict == CORE_OK)
+		op->verdict = CORE_E_TIMEOUT;
 	/* Its data is there and only waits for the client's own ranges. */
 	if (op->source == &content_of_op(op)->session->room)
 		return;
-	op->verdict = CORE_E_TIMEOUT;
 	if (op->u.read.work != NULL)
 		return;
 	op_wait(op, NULL);
@@ -663,7 +687,7 @@ content_room(struct session *s)
 	struct op *op;
 
 	while ((op = TAILQ_FIRST(&s->room.waiters)) != NULL) {
-		size_t want = MIN_OF(op->u.read.len, READ_MAX);
+		size_t want = MIN_OF(op->u.read.len, read_most(s));
 
 		if (want > room)
 			break;

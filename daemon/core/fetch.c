@@ -5,7 +5,8 @@
  * A fetch is one segment that somebody wants blocks of; there is one for each
  * segment, however many readers, handles or users want it.  (A segment whose
  * block list proves nothing is not shared: what verifies for one reader need
- * not for another.)  Readers wait on blocks, each with a timer of its own.
+ * not for another.  Nor are two that differ in their length, which nothing
+ * proves.)  Readers wait on blocks, each with a timer of its own.
  *
  *	fetch_want      a reader misses a block
  *	fetch_step      gives idle blocks to free peers
@@ -25,11 +26,16 @@
  *	broken protocol, dropped here, and a strike; enough strikes and nobody
  *	wrong bytes      asks him for a while
  *
+ * Whoever wrote the content information can lie about the length of a segment:
+ * its hashes are true, and an honest peer's bytes do not fit.  So an answer may
+ * be as long as any block, and is judged wrong only when it has the hash at no
+ * length at all; otherwise one user could have all peers put aside for
+ * everybody.
+ *
  * Blocks of a read's window behind the one that it waits for are taken along
  * ("ahead") while the handle is open.  When nobody wants anything any more,
- * requests on the wire are given up.  The fetch
- * goes when nothing runs for it any more; job and request results that come
- * later find no waiters.
+ * requests on the wire are given up.  The fetch goes when nothing runs for it
+ * any more; job and request results that come later find no waiters.
  */
 #include "daemon/core/fetch.h"
 
@@ -43,6 +49,8 @@
 
 #define CANDIDATES_MAX 64 /* bits of fetch_block.tried */
 #define TIMEOUTS_MOST  3
+/* Above this many, segments are fetched only for those who wait for them. */
+#define FETCHES_AHEAD 1024
 
 enum block_state {
 	BLOCK_IDLE,
@@ -69,6 +77,12 @@ struct candidate {
 	uint8_t timeouts;
 };
 
+enum check {
+	CHECK_BAD,
+	CHECK_OTHER_LENGTH, /* the peer is right, the information is not */
+	CHECK_GOOD,
+};
+
 struct fetch_request {
 	TAILQ_ENTRY(fetch_request) link;
 	struct env_peer_request peer;
@@ -76,7 +90,7 @@ struct fetch_request {
 	struct fetch_block *block;
 	unsigned candidate;
 	bool given_up;
-	bool good;
+	enum check check;
 	struct core_job job;
 	uint8_t *plain;
 	struct store_put put;
@@ -88,6 +102,7 @@ TAILQ_HEAD(fetch_request_list, fetch_request);
 
 struct fetch_key {
 	uint32_t id_len;
+	uint32_t len; /* of the segment */
 	uint8_t id[STORE_ID_MAX];
 	const struct content *alone; /* unproved: this content's only */
 };
@@ -103,6 +118,7 @@ struct fetch {
 	unsigned n_candidates;
 	struct candidate candidates[CANDIDATES_MAX];
 	UT_hash_handle hh;
+	struct fetch_block *at[]; /* by index; NULL: not wanted */
 };
 
 static void fetch_step(struct fetch *);
@@ -123,6 +139,7 @@ key_make(struct content *c, size_t segment, struct fetch_key *ret_key)
 	/* Compared as bytes, holes included. */
 	memset(ret_key, 0, sizeof(*ret_key));
 	ret_key->id_len = c->info->hash_size;
+	ret_key->len = c->info->segments[segment].len;
 	memcpy(ret_key->id, id, ret_key->id_len);
 	ret_key->alone = c->info->segments[segment].proved ? NULL : c;
 	return true;
@@ -161,7 +178,8 @@ fetch_new(struct content *c, size_t segment, const struct fetch_key *key,
 	size_t n_peers, struct peer *const *peers)
 {
 	struct service *svc = c->session->service;
-	struct fetch *f = calloc(1, sizeof(*f));
+	size_t n_blocks = c->info->segments[segment].n_blocks;
+	struct fetch *f = calloc(1, sizeof(*f) + n_blocks * sizeof(f->at[0]));
 
 	if (f == NULL)
 		return NULL;
@@ -186,7 +204,8 @@ fetch_new(struct content *c, size_t segment, const struct fetch_key *key,
 
 /* The fetch of a segment, made if there is somebody to ask. */
 static enum fetch_answer
-fetch_get(struct content *c, size_t segment, struct fetch **ret_fetch)
+fetch_get(
+	struct content *c, size_t segment, bool ahead, struct fetch **ret_fetch)
 {
 	struct service *svc = c->session->service;
 	struct peer *peers[CANDIDATES_MAX];
@@ -200,6 +219,8 @@ fetch_get(struct content *c, size_t segment, struct fetch **ret_fetch)
 	*ret_fetch = fetch_find(svc, &key);
 	if (*ret_fetch != NULL)
 		return FETCH_WAIT;
+	if (ahead && svc->counters.fetches_running >= FETCHES_AHEAD)
+		return FETCH_NOBODY;
 	n = peers_candidates(svc->peers, peers,
 		MIN_OF(svc->settings.max_peers, CANDIDATES_MAX));
 	if (n == 0)
@@ -255,20 +276,9 @@ block_idle(struct op_source *source)
 }
 
 static struct fetch_block *
-block_find(const struct fetch *f, uint32_t index)
-{
-	struct fetch_block *b;
-
-	TAILQ_FOREACH (b, &f->blocks, link)
-		if (b->index == index)
-			return b;
-	return NULL;
-}
-
-static struct fetch_block *
 block_get(struct fetch *f, uint32_t index)
 {
-	struct fetch_block *b = block_find(f, index);
+	struct fetch_block *b = f->at[index];
 
 	if (b != NULL)
 		return b;
@@ -279,6 +289,7 @@ block_get(struct fetch *f, uint32_t index)
 	b->index = index;
 	op_source_init(&b->source, block_idle);
 	TAILQ_INSERT_TAIL(&f->blocks, b, link);
+	f->at[index] = b;
 	return b;
 }
 
@@ -302,6 +313,7 @@ block_end(struct fetch_block *b, void (*tell)(struct op *))
 {
 	block_tell(b, tell);
 	TAILQ_REMOVE(&b->fetch->blocks, b, link);
+	b->fetch->at[b->index] = NULL;
 	free(b);
 }
 
@@ -360,24 +372,56 @@ insert(struct fetch_request *q)
 	store->ops->put(store, &q->put);
 }
 
+static bool
+has_hash(const struct fetch_request *q, struct bulk *bulk, uint32_t len)
+{
+	const struct pccrc_info *info = q->fetch->content->info;
+	const uint8_t *want =
+		pccrc_block_hash(info, segment_of(q->fetch), q->block->index);
+	uint8_t digest[BULK_DIGEST_MAX];
+	struct bulk_hash_job hash = {q->plain, len, digest};
+
+	return bulk_hash(bulk, info->hash, &hash, 1) == 0 &&
+		memcmp(digest, want, info->hash_size) == 0;
+}
+
+/* Decrypts to n bytes of plaintext, and perhaps padding. */
+static bool
+decrypt(const struct fetch_request *q, struct bulk *bulk, uint32_t n)
+{
+	return pccrr_decrypt(bulk, q->peer.algo, segment_of(q->fetch)->kp,
+		q->fetch->content->info->hash_size, q->peer.iv, q->peer.data,
+		q->peer.data_len, n, q->plain);
+}
+
+static bool
+has_hash_at_all(const struct fetch_request *q, struct bulk *bulk)
+{
+	uint32_t most = q->peer.data_len;
+
+	if (!decrypt(q, bulk, most))
+		return false;
+	for (uint32_t n = most; n > 0 && most - n <= 16; n--)
+		if (has_hash(q, bulk, n))
+			return true;
+	return false;
+}
+
 static void
 check_run(struct env_job *e, struct bulk *bulk)
 {
 	struct fetch_request *q =
 		container_of(container_of(e, struct core_job, env),
 			struct fetch_request, job);
-	const struct pccrc_info *info = q->fetch->content->info;
-	const struct pccrc_segment *seg = segment_of(q->fetch);
-	uint32_t len = pccrc_block_len(info, seg, q->block->index);
-	uint8_t digest[BULK_DIGEST_MAX];
-	struct bulk_hash_job hash = {q->plain, len, digest};
+	uint32_t len = pccrc_block_len(
+		q->fetch->content->info, segment_of(q->fetch), q->block->index);
 
-	q->good = pccrr_decrypt(bulk, q->peer.algo, seg->kp, info->hash_size,
-			  q->peer.iv, q->peer.data, q->peer.data_len, len,
-			  q->plain) &&
-		bulk_hash(bulk, info->hash, &hash, 1) == 0 &&
-		memcmp(digest, pccrc_block_hash(info, seg, q->block->index),
-			info->hash_size) == 0;
+	if (decrypt(q, bulk, len) && has_hash(q, bulk, len))
+		q->check = CHECK_GOOD;
+	else if (has_hash_at_all(q, bulk))
+		q->check = CHECK_OTHER_LENGTH;
+	else
+		q->check = CHECK_BAD;
 }
 
 static void
@@ -387,7 +431,7 @@ check_done(struct core_job *job, bool ran)
 	struct fetch *f = q->fetch;
 	struct candidate *cand = &f->candidates[q->candidate];
 
-	if (ran && q->good) {
+	if (ran && q->check == CHECK_GOOD) {
 		f->service->counters.blocks_verified++;
 		f->service->counters.peer_blocks++;
 		f->service->counters.peer_bytes += q->peer.data_len;
@@ -396,7 +440,7 @@ check_done(struct core_job *job, bool ran)
 		insert(q);
 		return;
 	}
-	if (ran) {
+	if (ran && q->check == CHECK_BAD) {
 		f->service->counters.peer_bad++;
 		cand->peer->view.bad++;
 		cand->dropped = true;
@@ -488,7 +532,6 @@ request_start(struct fetch *f, struct fetch_block *b, unsigned candidate)
 	const struct pccrc_info *info = f->content->info;
 	struct fetch_request *q = calloc(1, sizeof(*q));
 	struct candidate *cand = &f->candidates[candidate];
-	uint32_t len = pccrc_block_len(info, segment_of(f), b->index);
 
 	if (q == NULL)
 		return false;
@@ -499,7 +542,8 @@ request_start(struct fetch *f, struct fetch_block *b, unsigned candidate)
 	q->peer.id_len = f->key.id_len;
 	memcpy(q->peer.id, f->key.id, f->key.id_len);
 	q->peer.block = b->index;
-	q->peer.max_data = pccrr_cipher_len(len);
+	q->peer.max_data = pccrr_cipher_len(
+		info->version == 1 ? PCCRC_BLOCK_SIZE : PCCRC_V2_SEGMENT_MAX);
 	q->peer.timeout_ms = f->service->settings.request_timeout_ms;
 	q->peer.done = request_done;
 	TAILQ_INSERT_TAIL(&f->requests, q, link);
@@ -519,10 +563,13 @@ choose(const struct fetch *f, const struct fetch_block *b,
 {
 	enum choice best = CHOICE_NONE;
 
+	if (f->service->settings.policy.mode == MODE_LOCAL)
+		return CHOICE_NONE;
 	for (unsigned i = 0; i < f->n_candidates; i++) {
 		const struct candidate *cand = &f->candidates[i];
 
-		if (cand->dropped || b->tried & 1ull << i)
+		if (cand->dropped || b->tried & 1ull << i ||
+			!peer_usable(f->service->peers, cand->peer))
 			continue;
 		if (!cand->busy) {
 			*ret_candidate = i;
@@ -558,6 +605,22 @@ step_blocks(struct fetch *f, bool waited)
 	}
 }
 
+static bool
+may_ask(const struct fetch *f)
+{
+	return f->service->status == SERVICE_AVAILABLE;
+}
+
+static void
+fetch_end_unwanted(struct fetch *f)
+{
+	if (wanted(f))
+		return;
+	give_up_requests(f);
+	if (TAILQ_EMPTY(&f->requests))
+		fetch_free(f);
+}
+
 /* Telling waiters never leads back into a fetch at once: they ask the store
  * first, which answers later. */
 static void
@@ -565,16 +628,25 @@ fetch_step(struct fetch *f)
 {
 	assert(!f->stepping);
 	f->stepping = true;
-	if (f->service->ready && wanted(f)) {
+	if (may_ask(f) && wanted(f)) {
 		step_blocks(f, true);
 		step_blocks(f, false);
 	}
 	f->stepping = false;
-	if (wanted(f))
-		return;
-	give_up_requests(f);
-	if (TAILQ_EMPTY(&f->requests))
-		fetch_free(f);
+	fetch_end_unwanted(f);
+}
+
+/* One block has become wanted.  No other one can gain by that, as each idle
+ * block was offered all that is free when it became so. */
+static void
+fetch_step_one(struct fetch *f, struct fetch_block *b)
+{
+	assert(!f->stepping);
+	f->stepping = true;
+	if (may_ask(f) && b->state == BLOCK_IDLE)
+		step_block(f, b);
+	f->stepping = false;
+	fetch_end_unwanted(f);
 }
 
 enum fetch_answer
@@ -584,19 +656,19 @@ fetch_want(struct content *c, size_t segment, uint32_t block, struct op *op)
 	struct fetch_block *b;
 	struct fetch *f;
 
-	answer = fetch_get(c, segment, &f);
+	answer = fetch_get(c, segment, op == NULL, &f);
 	if (answer != FETCH_WAIT)
 		return answer;
 	b = block_get(f, block);
 	if (b == NULL) {
-		fetch_step(f);
+		fetch_end_unwanted(f);
 		return FETCH_NO_MEMORY;
 	}
 	if (op != NULL)
 		op_wait(op, &b->source);
 	else
 		b->ahead = true;
-	fetch_step(f);
+	fetch_step_one(f, b);
 	return FETCH_WAIT;
 }
 
@@ -604,7 +676,7 @@ static void
 fetch_have_in(struct service *svc, const struct fetch_key *key, uint32_t block)
 {
 	struct fetch *f = fetch_find(svc, key);
-	struct fetch_block *b = f != NULL ? block_find(f, block) : NULL;
+	struct fetch_block *b = f != NULL ? f->at[block] : NULL;
 
 	if (b == NULL)
 		return;
@@ -636,24 +708,28 @@ fetch_have(struct content *c, size_t segment, uint32_t block)
 bool
 fetch_coming(struct content *c, size_t segment, uint32_t block)
 {
-	struct fetch_block *b;
 	struct fetch_key key;
 	struct fetch *f;
 
 	if (!key_make(c, segment, &key))
 		return false;
 	f = fetch_find(c->session->service, &key);
-	b = f != NULL ? block_find(f, block) : NULL;
-	return b != NULL && b->state != BLOCK_IDLE;
+	/* A block whose peers have all been asked is not there any more. */
+	return f != NULL && f->at[block] != NULL;
 }
 
 void
 fetch_stop_all(struct service *svc)
 {
 	struct fetch *f, *next;
+	struct fetch_block *b;
 
 	HASH_ITER(hh, svc->fetches, f, next)
-	give_up_requests(f);
+	{
+		TAILQ_FOREACH (b, &f->blocks, link)
+			b->ahead = false;
+		fetch_end_unwanted(f);
+	}
 }
 
 void

@@ -22,9 +22,10 @@ enum fetch_answer fetch_want(
 /* The block is in the store now, by another way: who waits for it looks
  * again. */
 void fetch_have(struct content *, size_t segment, uint32_t block);
-/* The block is on its way to us right now. */
+/* The block is wanted, and somebody may have it. */
 bool fetch_coming(struct content *, size_t segment, uint32_t block);
-/* Shutdown: gives up all requests; their ends are still owed. */
+/* The service is not available any more, no reads are left: gives up all
+ * requests; their ends are still owed. */
 void fetch_stop_all(struct service *);
 /* When the service is idle. */
 void fetch_free_all(struct service *);

@@ -42,16 +42,20 @@ choose_version(const struct service *svc, const struct pccrc_desc *desc,
 	return 0;
 }
 
+/* What is wrong whatever the content is. */
+static bool
+range_ok(const struct session_range *part)
+{
+	if (part->length == 0)
+		return part->offset == 0;
+	return part->length <= UINT64_MAX - part->offset;
+}
+
 static enum core_result
 check_range(uint64_t content, struct session_range *part)
 {
-	if (part->length == 0) {
-		if (part->offset != 0)
-			return CORE_E_BAD_PARAMETER;
+	if (part->length == 0)
 		part->length = content;
-	}
-	if (part->length > UINT64_MAX - part->offset)
-		return CORE_E_BAD_PARAMETER;
 	if (part->offset >= content || part->length > content - part->offset)
 		return CORE_E_OUT_OF_BOUNDS;
 	return CORE_OK;
@@ -99,7 +103,8 @@ info_open(struct session *s, const struct session_label *label,
 	struct info *in;
 	int version;
 
-	if (min_version > max_version || min_version < 1 || max_version > 2)
+	if (min_version > max_version || min_version < 1 || max_version > 2 ||
+		!range_ok(range))
 		return CORE_E_BAD_PARAMETER;
 	pub = publication_find(s->service, s->identity.uid, label);
 	if (pub == NULL || pub->desc == NULL)

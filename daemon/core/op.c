@@ -277,7 +277,8 @@ op_cancel_scope(struct op_scope *s, enum core_result status)
 	return n;
 }
 
-/* The next live op at or behind *slot, or NULL; *slot then is the one behind. */
+/* The next live op at or behind *slot, or NULL; *slot then is the one behind
+ * it. */
 static struct op *
 next_live(struct op_owner *o, uint32_t *slot)
 {

@@ -11,6 +11,8 @@ TAILQ_HEAD(peer_list, peer);
 struct peers {
 	struct service *service;
 	struct peer_list list;
+	size_t n;
+	size_t turn; /* who is the first candidate next time */
 };
 
 struct peers *
@@ -37,6 +39,8 @@ static void
 forget(struct peers *p, struct peer *peer)
 {
 	TAILQ_REMOVE(&p->list, peer, link);
+	p->n--;
+	peer->listed = false;
 	peer_unref(peer);
 }
 
@@ -75,6 +79,7 @@ add(struct peers *p, const struct parse_addr *addr)
 	peer->refs = 1;
 	peer->view.addr = *addr;
 	TAILQ_INSERT_TAIL(&p->list, peer, link);
+	p->n++;
 	return 0;
 }
 
@@ -107,19 +112,32 @@ quarantined(const struct peers *p, const struct peer *peer)
 	return peer->quarantined_until_ms > service_now_ms(p->service);
 }
 
+bool
+peer_usable(const struct peers *p, const struct peer *peer)
+{
+	return peer->listed && !quarantined(p, peer);
+}
+
 size_t
 peers_candidates(struct peers *p, struct peer **ret_peers, size_t max)
 {
-	struct peer *peer;
+	struct peer *peer = TAILQ_FIRST(&p->list);
 	size_t n = 0;
 
-	TAILQ_FOREACH (peer, &p->list, link) {
-		if (n == max)
-			break;
-		if (!peer->listed || quarantined(p, peer))
-			continue;
-		peer->refs++;
-		ret_peers[n++] = peer;
+	if (peer == NULL)
+		return 0;
+	p->turn %= p->n;
+	for (size_t i = 0; i < p->turn; i++)
+		peer = TAILQ_NEXT(peer, link);
+	p->turn++;
+	for (size_t i = 0; i < p->n && n < max; i++) {
+		if (peer_usable(p, peer)) {
+			peer->refs++;
+			ret_peers[n++] = peer;
+		}
+		peer = TAILQ_NEXT(peer, link);
+		if (peer == NULL)
+			peer = TAILQ_FIRST(&p->list);
 	}
 	return n;
 }

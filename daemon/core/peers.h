@@ -19,9 +19,12 @@ struct peers *peers_new(struct service *);
 struct peers *peers_free(struct peers *);
 /* The fixed list; peers that stay keep their record.  -ENOMEM: unchanged. */
 int peers_configure(struct peers *, const struct parse_addr *, size_t n);
-/* Peers to ask, at most max; each is a reference of the caller's. */
+/* Peers to ask, at most max, each time beginning with another one; each is a
+ * reference of the caller's. */
 size_t peers_candidates(struct peers *, struct peer **ret_peers, size_t max);
 struct peer *peer_unref(struct peer *);
+/* Still in the settings, and not in quarantine. */
+bool peer_usable(const struct peers *, const struct peer *);
 /* It sent something wrong; enough of that puts it into quarantine. */
 void peer_strike(struct peers *, struct peer *);
 void peers_each(struct peers *, void (*fn)(const struct peer_view *, void *ctx),

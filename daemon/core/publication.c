@@ -6,11 +6,20 @@
  * cursor one.  A publication that was withdrawn (unpublished, its session gone,
  * the epoch over) is out of the table and has no owner; whoever still holds it
  * sees that and is stale.
+ *
+ * Publications outlive the handles that made them, so their number is bounded
+ * by what they take: label and description are counted as buffer bytes, and
+ * while there is no description yet, the hashes that it will be made of.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/core/publish.h"
+
+/* Of the records themselves, and malloc's share. */
+#define PUBLICATION_COST 512u
+/* Of the hashes of 64 KiB of content, both versions. */
+#define HASHES_COST 100u
 
 static struct publication_key *
 key_new(uint32_t uid, const struct session_label *label)
@@ -60,9 +69,12 @@ publication_new(struct session *s, const struct session_label *label,
 		return CORE_E_BAD_PARAMETER;
 	if (publication_find(svc, s->identity.uid, label) != NULL)
 		return CORE_E_ALREADY_EXISTS;
+	if (!quota_take(
+		    s->user, QUOTA_BUFFER_BYTES, PUBLICATION_COST + label->len))
+		return CORE_E_NO_RESOURCES;
 	pub = calloc(1, sizeof(*pub));
 	if (pub == NULL)
-		return CORE_E_NO_MEMORY;
+		goto no_memory;
 	pub->key = key_new(s->identity.uid, label);
 	if (pub->key == NULL)
 		goto no_memory;
@@ -73,11 +85,17 @@ publication_new(struct session *s, const struct session_label *label,
 	if (pub->hh.tbl == NULL)
 		goto no_memory;
 	pub->refs = 2; /* the table's and the caller's */
+	pub->user = quota_user_ref(s->user);
+	pub->counted = PUBLICATION_COST + label->len;
+	TAILQ_INIT(&pub->handles);
+	TAILQ_INSERT_TAIL(&s->publications, pub, link);
 	*ret_pub = pub;
 	return CORE_OK;
 
 no_memory:
-	free(pub->key);
+	quota_give(s->user, QUOTA_BUFFER_BYTES, PUBLICATION_COST + label->len);
+	if (pub != NULL)
+		free(pub->key);
 	free(pub);
 	return CORE_E_NO_MEMORY;
 }
@@ -95,6 +113,8 @@ publication_unref(struct publication *pub)
 	if (pub == NULL || --pub->refs > 0)
 		return NULL;
 	pccrc_desc_unref(pub->desc);
+	quota_give(pub->user, QUOTA_BUFFER_BYTES, pub->counted + pub->hashing);
+	quota_user_put(pub->user);
 	free(pub->key);
 	free(pub);
 	return NULL;
@@ -106,18 +126,81 @@ publication_withdraw(struct publication *pub)
 	if (pub->owner == NULL)
 		return;
 	HASH_DEL(pub->service->publications, pub);
+	TAILQ_REMOVE(&pub->owner->publications, pub, link);
 	pub->owner = NULL;
 	publication_unref(pub);
 }
 
 void
-publication_withdraw_all(struct service *svc, struct session *owner)
+publication_withdraw_all(struct session *owner)
 {
-	struct publication *pub, *next;
+	struct publication *pub;
 
-	HASH_ITER(hh, svc->publications, pub, next)
-	if (pub->owner == owner)
+	while ((pub = TAILQ_FIRST(&owner->publications)) != NULL)
 		publication_withdraw(pub);
+}
+
+enum core_result
+publication_grow(struct publication *pub, uint64_t length)
+{
+	uint64_t cost = length / PCCRC_BLOCK_SIZE * HASHES_COST;
+
+	if (cost <= pub->hashing)
+		return CORE_OK;
+	if (!quota_take(pub->user, QUOTA_BUFFER_BYTES, cost - pub->hashing))
+		return CORE_E_NO_RESOURCES;
+	pub->hashing = cost;
+	return CORE_OK;
+}
+
+enum core_result
+publication_describe(struct publication *pub, struct pccrc_desc *desc)
+{
+	uint64_t cost = pccrc_desc_memory(desc);
+
+	quota_give(pub->user, QUOTA_BUFFER_BYTES, pub->hashing);
+	pub->hashing = 0;
+	if (!quota_take(pub->user, QUOTA_BUFFER_BYTES, cost)) {
+		pccrc_desc_unref(desc);
+		return CORE_E_NO_RESOURCES;
+	}
+	pub->counted += cost;
+	pub->desc = desc;
+	return CORE_OK;
+}
+
+void
+publication_cancel(struct publication *pub, const struct session *s,
+	enum core_result status)
+{
+	struct publication_handle *ph, *next;
+
+	/* A file publication's handle goes with its operation. */
+	for (ph = TAILQ_FIRST(&pub->handles); ph != NULL; ph = next) {
+		next = TAILQ_NEXT(ph, pub_link);
+		if (s == NULL || ph->handle.session == s)
+			op_cancel_scope(&ph->handle.scope, status);
+	}
+}
+
+void
+publication_handle_added(struct handle *h)
+{
+	struct publication *pub = publication_of(h);
+
+	if (pub != NULL)
+		TAILQ_INSERT_TAIL(&pub->handles, (struct publication_handle *)h,
+			pub_link);
+}
+
+void
+publication_handle_removed(struct handle *h)
+{
+	struct publication *pub = publication_of(h);
+
+	if (pub != NULL)
+		TAILQ_REMOVE(&pub->handles, (struct publication_handle *)h,
+			pub_link);
 }
 
 bool

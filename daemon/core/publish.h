@@ -17,8 +17,14 @@
 struct publication {
 	unsigned refs;
 	struct service *service;
-	struct session *owner;   /* NULL: withdrawn */
-	struct pccrc_desc *desc; /* NULL while being hashed */
+	struct session *owner;         /* NULL: withdrawn */
+	TAILQ_ENTRY(publication) link; /* in the owner */
+	TAILQ_HEAD(,
+		publication_handle) handles; /* about it, of all sessions */
+	struct pccrc_desc *desc;             /* NULL while being hashed */
+	struct quota_user *user;
+	uint64_t counted; /* buffer bytes */
+	uint64_t hashing; /* counted, too, until there is a description */
 	UT_hash_handle hh;
 	size_t key_len;
 	struct publication_key {
@@ -31,6 +37,7 @@ struct publication {
 struct publication_handle {
 	struct handle handle;
 	struct publication *pub;
+	TAILQ_ENTRY(publication_handle) pub_link;
 };
 
 struct publication *publication_find(
@@ -39,13 +46,26 @@ struct publication *publication_ref(struct publication *);
 struct publication *publication_unref(struct publication *);
 /* Out of the table; its readers become stale. */
 void publication_withdraw(struct publication *);
-void publication_withdraw_all(struct service *, struct session *owner);
+void publication_withdraw_all(struct session *owner);
+/* So much of the content is hashed, or about to be: counted.
+ * CORE_E_NO_RESOURCES. */
+enum core_result publication_grow(struct publication *, uint64_t length);
+/* It is hashed: takes the description over, counted.  CORE_E_NO_RESOURCES. */
+enum core_result publication_describe(
+	struct publication *, struct pccrc_desc *);
+/* Ends the operations of all handles about it: of this session, or of all
+ * (NULL). */
+void publication_cancel(
+	struct publication *, const struct session *, enum core_result);
+/* A handle has been made, goes; nothing is done for a content. */
+void publication_handle_added(struct handle *);
+void publication_handle_removed(struct handle *);
 bool publication_is(const struct publication *, const struct session_label *);
 /* The publication that a stream, file or info handle is about, or NULL. */
 struct publication *publication_of(const struct handle *);
 
 /* Makes a publication under a new label, still without description.
- * CORE_E_ALREADY_EXISTS, CORE_E_BAD_PARAMETER. */
+ * CORE_E_ALREADY_EXISTS, CORE_E_BAD_PARAMETER, CORE_E_NO_RESOURCES. */
 enum core_result publication_new(struct session *, const struct session_label *,
 	struct publication **ret_pub);
 /* What a version number of the API asks to be made: PCCRC_MAKE_*; 0: no such

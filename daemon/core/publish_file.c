@@ -3,6 +3,12 @@
  * Publishing a file by descriptor.  One operation, no handle of the client: the
  * handle here exists to give the operation a scope, and goes with it.
  *
+ * A look at the file comes first: asking a network or FUSE file system for
+ * anything that the kernel has not cached can take for ever, so even fstat is a
+ * worker's job, one that counts as slow.  If the file system is such a one, all
+ * that follows is slow too, so that at most one worker is held up by it.  The
+ * caller is told about a bad range at once, by what the kernel has cached.
+ *
  * The file is read by workers with pread, into memory of our own, and never
  * reopened by path.  Version 1 alone is hashed by several jobs at once, 16
  * blocks each, since its blocks are independent; with version 2 the cuts depend
@@ -13,11 +19,14 @@
  * last job to come back frees it.
  */
 #include <assert.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "common/close.h"
 #include "common/err.h"
 #include "common/fdutil.h"
 #include "common/macros.h"
@@ -47,12 +56,14 @@ struct file {
 	struct op *op;           /* NULL: ended */
 	bool detached;           /* handle removed */
 	bool parallel;
+	bool slow; /* the file system may stall */
 	int fd;
 	uint64_t offset;
 	uint64_t length;
 	uint64_t next; /* first byte that no job was given */
 	unsigned n_jobs;
 	unsigned n_running;
+	uint64_t size;         /* of the file, as it was accepted */
 	uint64_t buffer_bytes; /* counted */
 	struct stat before;
 	struct pccrc_pub *hasher;
@@ -72,8 +83,7 @@ file_destroy(struct file *f)
 	quota_give(f->session->user, QUOTA_BUFFER_BYTES, f->buffer_bytes);
 	for (unsigned i = 0; i < FILE_JOBS; i++)
 		free(f->jobs[i].buffer);
-	if (f->fd >= 0)
-		close(f->fd);
+	fd_close_foreign(f->fd);
 	pccrc_pub_free(f->hasher);
 	pccrc_desc_unref(f->desc);
 	publication_unref(f->h.pub);
@@ -160,6 +170,44 @@ job_of(struct env_job *e)
 {
 	return container_of(
 		container_of(e, struct core_job, env), struct file_job, job);
+}
+
+/* By the numbers of statfs(2). */
+static bool
+fs_may_stall(const struct statfs *fs)
+{
+	static const uint32_t types[] = {
+		0x65735546, /* FUSE */
+		0x00006969, /* NFS */
+		0xff534d42, /* CIFS */
+		0xfe534d42, /* SMB2 */
+		0x0000517b, /* SMB */
+		0x01021997, /* 9P */
+		0x00c36400, /* Ceph */
+		0x5346414f, /* AFS */
+		0x73757245, /* Coda */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if ((uint32_t)fs->f_type == types[i])
+			return true;
+	return false;
+}
+
+static void
+look_run(struct env_job *e, struct bulk *bulk)
+{
+	struct file_job *j = job_of(e);
+	struct file *f = j->file;
+	struct statfs fs;
+
+	if (fstatfs(f->fd, &fs) < 0 || fstat(f->fd, &f->before) < 0)
+		j->result = err_new(-errno);
+	else if ((uint64_t)f->before.st_size != f->size)
+		j->result = err_new(-EBADMSG);
+	else
+		j->result = 0;
+	f->slow = j->result != 0 || fs_may_stall(&fs);
 }
 
 static void
@@ -258,8 +306,17 @@ finish_done(struct core_job *job, bool ran)
 
 	if (!job_back(j, ran))
 		return;
-	f->h.pub->desc = TAKE_PTR(f->desc);
-	op_finish_status(f->op, CORE_OK);
+	op_finish_status(
+		f->op, publication_describe(f->h.pub, TAKE_PTR(f->desc)));
+}
+
+static void
+look_done(struct core_job *job, bool ran)
+{
+	struct file_job *j = container_of(job, struct file_job, job);
+
+	if (job_back(j, ran))
+		file_step(j->file);
 }
 
 static void
@@ -269,6 +326,7 @@ start(struct file *f, struct file_job *j,
 {
 	j->running = true;
 	f->n_running++;
+	j->job.env.slow = f->slow;
 	service_job(f->session->service, &j->job, run, done,
 		f->session->identity.uid);
 }
@@ -299,15 +357,20 @@ file_step(struct file *f)
 static enum core_result
 check_file(struct file *f)
 {
+	struct statx st;
+
 	if (fd_check_regular(f->fd) < 0)
 		return CORE_E_BAD_PARAMETER;
-	if (fstat(f->fd, &f->before) < 0)
+	if (statx(f->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE,
+		    &st) < 0 ||
+		(st.stx_mask & STATX_SIZE) == 0)
 		return CORE_E_IO;
-	if (f->offset > (uint64_t)f->before.st_size)
+	f->size = st.stx_size;
+	if (f->offset > f->size)
 		return CORE_E_OUT_OF_BOUNDS;
 	if (f->length == 0)
-		f->length = (uint64_t)f->before.st_size - f->offset;
-	else if (f->length > (uint64_t)f->before.st_size - f->offset)
+		f->length = f->size - f->offset;
+	else if (f->length > f->size - f->offset)
 		return CORE_E_OUT_OF_BOUNDS;
 	/* As CompleteStream says of an empty content. */
 	return f->length > 0 ? CORE_OK : CORE_E_BAD_DATA;
@@ -343,7 +406,9 @@ enlist(struct file *f, uint64_t id, const struct session_label *label)
 	r = publication_new(f->session, label, &f->h.pub);
 	if (r != CORE_OK)
 		return r;
-	r = session_handle_add(f->session, &f->h.handle, HANDLE_FILE);
+	r = publication_grow(f->h.pub, f->length);
+	if (r == CORE_OK)
+		r = session_handle_add(f->session, &f->h.handle, HANDLE_FILE);
 	if (r == CORE_OK) {
 		r = session_op_start(f->session, &f->h.handle.scope, id,
 			OP_PUBLISH_FILE, &f->op);
@@ -364,7 +429,7 @@ file_publish(struct session *s, uint64_t id, const struct session_label *label,
 	enum core_result r;
 
 	if (f == NULL) {
-		close(fd);
+		fd_close_foreign(fd);
 		return CORE_E_NO_MEMORY;
 	}
 	f->session = session_ref(s);
@@ -381,6 +446,7 @@ file_publish(struct session *s, uint64_t id, const struct session_label *label,
 		file_destroy(f);
 		return r;
 	}
-	file_step(f);
+	f->slow = true;
+	start(f, &f->jobs[0], look_run, look_done);
 	return CORE_OK;
 }

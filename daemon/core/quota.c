@@ -80,6 +80,13 @@ quota_user_get(struct quota_table *t, uint32_t uid)
 }
 
 struct quota_user *
+quota_user_ref(struct quota_user *u)
+{
+	u->refs++;
+	return u;
+}
+
+struct quota_user *
 quota_user_put(struct quota_user *u)
 {
 	if (u == NULL || --u->refs > 0)

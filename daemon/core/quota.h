@@ -29,6 +29,7 @@ void quota_set_limits(struct quota_table *, const struct quota_limits *);
 const struct quota_limits *quota_get_limits(const struct quota_table *);
 /* A held user; NULL when out of memory. */
 struct quota_user *quota_user_get(struct quota_table *, uint32_t uid);
+struct quota_user *quota_user_ref(struct quota_user *);
 struct quota_user *quota_user_put(struct quota_user *);
 uint32_t quota_user_uid(const struct quota_user *);
 /* false, and nothing is counted: over the limit. */

@@ -149,8 +149,9 @@ invalidate(struct service *svc)
 	TAILQ_FOREACH (s, &svc->sessions, link) {
 		session_cancel_handles(s, NULL, NULL, CORE_E_INVALIDATED);
 		op_cancel_scope(&s->own_scope, CORE_E_INVALIDATED);
-		publication_withdraw_all(svc, s);
+		publication_withdraw_all(s);
 	}
+	fetch_stop_all(svc);
 }
 
 static void
@@ -229,8 +230,6 @@ service_ready(struct service *svc, bool ready)
 {
 	svc->ready = ready;
 	evaluate(svc);
-	if (!ready)
-		fetch_stop_all(svc);
 }
 
 enum service_status

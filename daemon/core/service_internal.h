@@ -76,6 +76,7 @@ struct session {
 	struct op_owner owner;
 	struct handle_table table;
 	struct handle_list handles;
+	TAILQ_HEAD(, publication) publications;
 	struct op_scope own_scope; /* operations without a handle: Flush */
 	struct op_source room;     /* reads that wait for the read half */
 };
@@ -105,12 +106,15 @@ struct slice_feed {
 	uint32_t total;
 	uint32_t received; /* bytes of slices that came, the present included */
 	bool present;
+	bool wanted;     /* NEED was sent, FEED has not come */
 	uint32_t offset; /* of a range in the write half */
 	uint32_t len;
-	uint8_t *copy; /* inline bytes; NULL for a range */
+	uint8_t *copy;    /* inline bytes; NULL for a range */
+	uint64_t counted; /* buffer bytes, for the life of the add */
 };
 
-/* Takes the first slice over.  CORE_E_PROTOCOL, CORE_E_NO_MEMORY. */
+/* Takes the first slice over; slice_done() or slice_refuse() is owed after
+ * CORE_OK.  CORE_E_PROTOCOL, CORE_E_NO_MEMORY, CORE_E_NO_RESOURCES. */
 enum core_result slice_init(struct slice_feed *, struct session *,
 	uint32_t total, const struct session_slice *);
 enum core_result slice_next(
@@ -119,6 +123,10 @@ enum core_result slice_next(
 const uint8_t *slice_bytes(const struct slice_feed *, struct session *);
 /* Gives the present slice back to the client (RELEASED for a range). */
 void slice_release(struct slice_feed *, struct session *, uint64_t op);
+/* The add is over: the slice given back, the count too. */
+void slice_done(struct slice_feed *, struct session *, uint64_t op);
+/* The same for an add that was not accepted. */
+void slice_refuse(struct slice_feed *, struct session *);
 /* Asks for the next one.  false: all have come. */
 bool slice_want(struct slice_feed *, struct session *, uint64_t op);
 

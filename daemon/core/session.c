@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/close.h"
 #include "common/macros.h"
 #include "daemon/core/content.h"
 #include "daemon/core/publish.h"
@@ -115,6 +116,7 @@ session_new(struct session **ret_session, struct service *svc,
 	op_scope_init(&s->own_scope, NULL, flush_forget);
 	op_source_init(&s->room, NULL);
 	TAILQ_INIT(&s->handles);
+	TAILQ_INIT(&s->publications);
 	TAILQ_INSERT_TAIL(&svc->sessions, s, link);
 	svc->counters.sessions_opened++;
 	*ret_session = s;
@@ -158,7 +160,7 @@ session_free(struct session *s, bool tell)
 	}
 	while ((h = TAILQ_FIRST(&s->handles)) != NULL)
 		close_handle(h);
-	publication_withdraw_all(s->service, s);
+	publication_withdraw_all(s);
 	TAILQ_REMOVE(&s->service->sessions, s, link);
 	op_owner_done(&s->owner);
 	handle_table_done(&s->table);
@@ -297,6 +299,7 @@ session_handle_add(struct session *s, struct handle *h, enum handle_type type)
 		return CORE_E_NO_MEMORY;
 	}
 	TAILQ_INSERT_TAIL(&s->handles, h, link);
+	publication_handle_added(h);
 	return CORE_OK;
 }
 
@@ -305,6 +308,7 @@ session_handle_remove(struct session *s, struct handle *h)
 {
 	assert(TAILQ_EMPTY(&h->scope.ops));
 	TAILQ_REMOVE(&s->handles, h, link);
+	publication_handle_removed(h);
 	if (h->number != 0)
 		handle_remove(&s->table, h);
 	quota_give(s->user, QUOTA_CONTENTS, 1);
@@ -372,18 +376,11 @@ session_stream_close(struct session *s, uint64_t handle)
 	return close_by_number(s, handle, HANDLE_STREAM);
 }
 
-static bool
-is_about(const struct handle *h, const void *pub)
-{
-	return publication_of(h) == pub;
-}
-
 enum core_result
 session_unpublish(struct session *s, const struct session_label *label)
 {
 	enum core_result r = session_check(s, ROLE_PUBLISHER);
 	struct publication *pub;
-	struct session *other;
 
 	if (r != CORE_OK)
 		return r;
@@ -391,11 +388,9 @@ session_unpublish(struct session *s, const struct session_label *label)
 	if (pub == NULL)
 		return CORE_E_NOT_FOUND;
 	publication_ref(pub);
-	session_cancel_handles(s, is_about, pub, CORE_E_ABORTED);
+	publication_cancel(pub, s, CORE_E_ABORTED);
 	/* What other sessions of this user have pending on it is stale now. */
-	TAILQ_FOREACH (other, &s->service->sessions, link)
-		session_cancel_handles(
-			other, is_about, pub, CORE_E_INVALIDATED);
+	publication_cancel(pub, NULL, CORE_E_INVALIDATED);
 	publication_withdraw(pub);
 	publication_unref(pub);
 	return CORE_OK;
@@ -468,7 +463,7 @@ session_publish_file(struct session *s, uint64_t op,
 	enum core_result r = session_check(s, ROLE_PUBLISHER);
 
 	if (r != CORE_OK) {
-		close(fd);
+		fd_close_foreign(fd);
 		return r;
 	}
 	return file_publish(s, op, label, fd, range, version);

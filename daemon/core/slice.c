@@ -2,16 +2,25 @@
 /*
  * The payload of an add, slice by slice.  One slice is present at a time: the
  * first comes with the submission, each further one is asked for (NEED) when
- * the one before is done with.  A slice lies inline in its frame, and is copied
- * at once, or in a range of the write half, which the client gets back by
- * RELEASED - also when the operation has ended meanwhile.
+ * the one before is done with.  One that was not asked for breaks the protocol:
+ * its range may be the client's again while a job still works on what was
+ * copied out of it, so "not present" does not mean that another may come.
+ *
+ * A slice lies inline in its frame, and is copied at once, or in a range of the
+ * write half, which the client gets back by RELEASED - also when the operation
+ * has ended meanwhile.  A copy may be content information, which is as secret
+ * as a key.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/macros.h"
 #include "daemon/core/service_internal.h"
 
-#define SLICE_MAX (1024u * 1024u)
+#define SLICE_MAX  (1024u * 1024u)
+#define INLINE_MAX 4096u /* of a slice that comes in its frame */
+/* What an add takes besides: its record, and malloc's share. */
+#define FEED_COST 128u
 
 static enum core_result
 slice_take(struct slice_feed *f, struct session *s,
@@ -29,6 +38,7 @@ slice_take(struct slice_feed *f, struct session *s,
 		return CORE_E_PROTOCOL;
 	}
 	f->present = true;
+	f->wanted = false;
 	f->offset = slice->offset;
 	f->len = slice->len;
 	f->received += slice->len;
@@ -39,17 +49,27 @@ enum core_result
 slice_init(struct slice_feed *f, struct session *s, uint32_t total,
 	const struct session_slice *slice)
 {
+	uint64_t cost = MIN_OF(total, INLINE_MAX) + FEED_COST;
+	enum core_result r;
+
 	*f = (struct slice_feed){.total = total};
 	if (total == 0)
 		return CORE_E_BAD_PARAMETER;
-	return slice_take(f, s, slice);
+	if (!quota_take(s->user, QUOTA_BUFFER_BYTES, cost))
+		return CORE_E_NO_RESOURCES;
+	r = slice_take(f, s, slice);
+	if (r == CORE_OK)
+		f->counted = cost;
+	else
+		quota_give(s->user, QUOTA_BUFFER_BYTES, cost);
+	return r;
 }
 
 enum core_result
 slice_next(struct slice_feed *f, struct session *s,
 	const struct session_slice *slice)
 {
-	if (f->present)
+	if (!f->wanted)
 		return CORE_E_PROTOCOL;
 	return slice_take(f, s, slice);
 }
@@ -67,10 +87,32 @@ slice_release(struct slice_feed *f, struct session *s, uint64_t op)
 	if (!f->present)
 		return;
 	f->present = false;
-	if (f->copy == NULL && s != NULL && !s->closed)
-		s->ops->released(s->ctx, op, f->offset, f->len);
+	if (f->copy == NULL) {
+		if (!s->closed)
+			s->ops->released(s->ctx, op, f->offset, f->len);
+		return;
+	}
+	explicit_bzero(f->copy, f->len);
 	free(f->copy);
 	f->copy = NULL;
+}
+
+void
+slice_done(struct slice_feed *f, struct session *s, uint64_t op)
+{
+	slice_release(f, s, op);
+	quota_give(s->user, QUOTA_BUFFER_BYTES, f->counted);
+	f->counted = 0;
+}
+
+void
+slice_refuse(struct slice_feed *f, struct session *s)
+{
+	/* The range is the client's still: an operation that was not accepted
+	 * releases nothing. */
+	if (f->copy == NULL)
+		f->present = false;
+	slice_done(f, s, 0);
 }
 
 bool
@@ -80,6 +122,7 @@ slice_want(struct slice_feed *f, struct session *s, uint64_t op)
 
 	if (left == 0)
 		return false;
+	f->wanted = true;
 	s->ops->need(s->ctx, op, left < SLICE_MAX ? left : SLICE_MAX);
 	return true;
 }

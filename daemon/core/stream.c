@@ -88,7 +88,7 @@ stream_fail(struct stream *st, enum core_result why)
 static void
 add_free(struct stream *st, struct stream_add *add, uint64_t op)
 {
-	slice_release(&add->feed, st->session, op);
+	slice_done(&add->feed, st->session, op);
 	free(add);
 }
 
@@ -237,9 +237,15 @@ add_done(struct stream *st, struct op *op)
 static void
 finish_done(struct stream *st, struct op *op)
 {
+	enum core_result r;
+
 	/* Unpublished meanwhile: that ended the op, so op is not here. */
 	assert(st->h.pub->owner != NULL);
-	st->h.pub->desc = TAKE_PTR(st->desc);
+	r = publication_describe(st->h.pub, TAKE_PTR(st->desc));
+	if (r != CORE_OK) {
+		stream_fail(st, r);
+		return;
+	}
 	st->state = STREAM_PUBLISHED;
 	op_finish_status(op, CORE_OK);
 }
@@ -290,6 +296,7 @@ step_add(struct stream *st, struct op *op)
 {
 	struct stream_add *add = op->u.state;
 	uint64_t rest = add->feed.total - add->hashed;
+	enum core_result r;
 
 	if (st->declared != 0 && rest > st->declared - st->total) {
 		stream_fail(st, CORE_E_OUT_OF_BOUNDS);
@@ -297,6 +304,11 @@ step_add(struct stream *st, struct op *op)
 	}
 	if (!add->feed.present)
 		return false;
+	r = publication_grow(st->h.pub, st->total + add->feed.len);
+	if (r != CORE_OK) {
+		stream_fail(st, r);
+		return true;
+	}
 	st->add = add;
 	st->add_op = op->id;
 	st->source = slice_bytes(&add->feed, st->session);
@@ -371,7 +383,7 @@ stream_submit_add(struct handle *h, uint64_t id, uint32_t total,
 		r = session_op_start(
 			st->session, &h->scope, id, OP_STREAM_ADD, &op);
 	if (r != CORE_OK) {
-		slice_release(&add->feed, NULL, id);
+		slice_refuse(&add->feed, st->session);
 		free(add);
 		return r;
 	}

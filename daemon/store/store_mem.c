@@ -4,10 +4,13 @@
  *
  *   segment   by id, in a hash table
  *   entry     one block of a segment: index, claim, ciphertext, owners
+ *   owner     a user's tag, in a hash table; a link for each of its entries, so
+ *             that a flush costs what it removes and no more
  *
  * Entries of a segment lie in an array sorted by index; variants of one block
  * (equal index, different claims) are neighbours.  All entries are on one list
- * in order of last use, which is what goes when the limit is passed.
+ * in order of last use, which is what goes when the limit is passed.  That is
+ * a limit of memory, records included, lest tiny blocks take many times more.
  *
  * Answers are given through jobs: of nothing for most requests, of real work
  * for get, whose consume runs on a worker.  While it does, the entries it reads
@@ -24,9 +27,22 @@
 
 #include "common/macros.h"
 
-struct owner_ref {
-	struct store_owner owner;
-	struct owner_ref *next;
+/* Of the records of an entry, and malloc's share. */
+#define ENTRY_COST 512u
+/* An entry has this many owners at most; then the oldest is forgotten. */
+#define OWNERS_MOST 64
+
+struct owner {
+	UT_hash_handle hh;
+	struct store_owner who;
+	LIST_HEAD(, owner_link) links;
+};
+
+struct owner_link {
+	LIST_ENTRY(owner_link) of_owner;
+	TAILQ_ENTRY(owner_link) of_entry;
+	struct owner *owner;
+	struct entry *entry;
 };
 
 struct entry {
@@ -35,7 +51,9 @@ struct entry {
 	TAILQ_ENTRY(entry) lru;
 	uint32_t index;
 	uint8_t claim[STORE_CLAIM_SIZE];
-	struct owner_ref *owners;
+	unsigned n_owners;
+	TAILQ_HEAD(, owner_link) owners; /* oldest first */
+	uint64_t used;                   /* when last, in uses */
 	struct store_block block;
 	uint8_t cipher[];
 };
@@ -55,7 +73,10 @@ struct store_mem {
 	struct block_store base;
 	const struct env *env;
 	struct segment *segments;
+	struct owner *owners;
 	struct entry_list lru; /* first: longest unused */
+	uint64_t uses;
+	uint64_t memory;
 	struct store_stats stats;
 };
 
@@ -150,15 +171,60 @@ segment_get(struct store_mem *m, const struct store_ref *ref)
 	return seg;
 }
 
-static void
-owners_free(struct entry *e)
+static struct owner *
+owner_find(struct store_mem *m, const struct store_owner *who)
 {
-	struct owner_ref *o;
+	struct owner *o;
 
-	while ((o = e->owners) != NULL) {
-		e->owners = o->next;
+	HASH_FIND(hh, m->owners, who, sizeof(*who), o);
+	return o;
+}
+
+static void
+owner_free_if_idle(struct store_mem *m, struct owner *o)
+{
+	if (!LIST_EMPTY(&o->links))
+		return;
+	HASH_DEL(m->owners, o);
+	free(o);
+}
+
+static struct owner *
+owner_get(struct store_mem *m, const struct store_owner *who)
+{
+	struct owner *o = owner_find(m, who);
+
+	if (o != NULL)
+		return o;
+	o = calloc(1, sizeof(*o));
+	if (o == NULL)
+		return NULL;
+	o->who = *who;
+	HASH_ADD(hh, m->owners, who, sizeof(o->who), o);
+	if (o->hh.tbl == NULL) {
 		free(o);
+		return NULL;
 	}
+	return o;
+}
+
+static void
+link_free(struct store_mem *m, struct owner_link *l)
+{
+	LIST_REMOVE(l, of_owner);
+	TAILQ_REMOVE(&l->entry->owners, l, of_entry);
+	l->entry->n_owners--;
+	owner_free_if_idle(m, l->owner);
+	free(l);
+}
+
+static void
+owners_free(struct store_mem *m, struct entry *e)
+{
+	struct owner_link *l;
+
+	while ((l = TAILQ_FIRST(&e->owners)) != NULL)
+		link_free(m, l);
 }
 
 static void
@@ -177,7 +243,8 @@ entry_remove(struct store_mem *m, struct entry *e)
 	TAILQ_REMOVE(&m->lru, e, lru);
 	m->stats.blocks--;
 	m->stats.bytes -= e->block.cipher_len;
-	owners_free(e);
+	m->memory -= e->block.cipher_len + ENTRY_COST;
+	owners_free(m, e);
 	entry_unref(e);
 }
 
@@ -186,7 +253,7 @@ evict(struct store_mem *m)
 {
 	struct entry *e;
 
-	while (m->stats.max_bytes != 0 && m->stats.bytes > m->stats.max_bytes &&
+	while (m->stats.max_bytes != 0 && m->memory > m->stats.max_bytes &&
 		(e = TAILQ_FIRST(&m->lru)) != NULL) {
 		entry_remove(m, e);
 		m->stats.evicted++;
@@ -198,48 +265,32 @@ touch(struct store_mem *m, struct entry *e)
 {
 	TAILQ_REMOVE(&m->lru, e, lru);
 	TAILQ_INSERT_TAIL(&m->lru, e, lru);
+	e->used = ++m->uses;
 }
 
 static bool
-same_owner(const struct store_owner *a, const struct store_owner *b)
+owner_add(struct store_mem *m, struct entry *e, const struct store_owner *who)
 {
-	return a->uid == b->uid && memcmp(a->tag, b->tag, STORE_TAG_SIZE) == 0;
-}
+	struct owner *o = owner_get(m, who);
+	struct owner_link *l;
 
-static bool
-owner_add(struct entry *e, const struct store_owner *owner)
-{
-	struct owner_ref *o;
-
-	for (o = e->owners; o != NULL; o = o->next)
-		if (same_owner(&o->owner, owner))
-			return true;
-	o = calloc(1, sizeof(*o));
 	if (o == NULL)
 		return false;
-	o->owner = *owner;
-	o->next = e->owners;
-	e->owners = o;
-	return true;
-}
-
-/* Takes the owner off; true when nobody is left. */
-static bool
-owner_drop(struct entry *e, const struct store_owner *owner)
-{
-	struct owner_ref **at = &e->owners;
-
-	while (*at != NULL) {
-		struct owner_ref *o = *at;
-
-		if (same_owner(&o->owner, owner)) {
-			*at = o->next;
-			free(o);
-			return e->owners == NULL;
-		}
-		at = &o->next;
+	TAILQ_FOREACH (l, &e->owners, of_entry)
+		if (l->owner == o)
+			return true;
+	l = calloc(1, sizeof(*l));
+	if (l == NULL) {
+		owner_free_if_idle(m, o);
+		return false;
 	}
-	return false;
+	l->owner = o;
+	l->entry = e;
+	LIST_INSERT_HEAD(&o->links, l, of_owner);
+	TAILQ_INSERT_TAIL(&e->owners, l, of_entry);
+	if (e->n_owners++ == OWNERS_MOST)
+		link_free(m, TAILQ_FIRST(&e->owners));
+	return true;
 }
 
 static bool
@@ -269,24 +320,22 @@ static void
 limit_variants(struct store_mem *m, const struct store_ref *ref)
 {
 	struct segment *seg = segment_find(m, ref);
-	struct entry *oldest = NULL, *e;
+	struct entry *oldest = NULL;
 	size_t n = 0;
 
 	if (seg == NULL)
 		return;
 	for (size_t i = lower_bound(seg, ref->index);
-		i < seg->n && seg->entries[i]->index == ref->index; i++)
-		n += !seg->entries[i]->block.proved;
-	if (n < STORE_VARIANTS)
-		return;
-	TAILQ_FOREACH (e, &m->lru, lru) {
-		if (e->segment == seg && e->index == ref->index &&
-			!e->block.proved) {
+		i < seg->n && seg->entries[i]->index == ref->index; i++) {
+		struct entry *e = seg->entries[i];
+
+		if (e->block.proved)
+			continue;
+		n++;
+		if (oldest == NULL || e->used < oldest->used)
 			oldest = e;
-			break;
-		}
 	}
-	if (oldest != NULL)
+	if (n >= STORE_VARIANTS)
 		entry_remove(m, oldest);
 }
 
@@ -303,19 +352,22 @@ put_new(struct store_mem *m, const struct store_ref *ref,
 		limit_variants(m, ref);
 	seg = segment_get(m, ref);
 	*e = (struct entry){.refs = 1, .index = ref->index, .block = *block};
+	e->used = ++m->uses;
+	TAILQ_INIT(&e->owners);
 	memcpy(e->claim, ref->claim, sizeof(e->claim));
 	memcpy(e->cipher, block->cipher, block->cipher_len);
 	e->block.cipher = e->cipher;
-	if (seg == NULL || !owner_add(e, owner) || !segment_insert(seg, e)) {
+	if (seg == NULL || !owner_add(m, e, owner) || !segment_insert(seg, e)) {
 		if (seg != NULL && seg->n == 0)
 			segment_free(m, seg);
-		owners_free(e);
+		owners_free(m, e);
 		free(e);
 		return STORE_NO_MEMORY;
 	}
 	TAILQ_INSERT_TAIL(&m->lru, e, lru);
 	m->stats.blocks++;
 	m->stats.bytes += block->cipher_len;
+	m->memory += block->cipher_len + ENTRY_COST;
 	evict(m);
 	return STORE_OK;
 }
@@ -332,7 +384,7 @@ put_one(struct store_mem *m, const struct store_ref *ref,
 	 * better vouched for now. */
 	e->block.proved |= block->proved;
 	touch(m, e);
-	return owner_add(e, owner) ? STORE_OK : STORE_NO_MEMORY;
+	return owner_add(m, e, owner) ? STORE_OK : STORE_NO_MEMORY;
 }
 
 /* Answers later; run may be NULL. */
@@ -454,11 +506,17 @@ flush_done(struct env_job *job, bool ran)
 {
 	struct store_flush *f = REQUEST_OF(job, store_flush);
 	struct store_mem *m = store_of(job);
-	struct entry *e, *next;
+	struct owner *o = owner_find(m, &f->owner);
+	bool last = o == NULL;
 
-	for (e = TAILQ_FIRST(&m->lru); e != NULL; e = next) {
-		next = TAILQ_NEXT(e, lru);
-		if (owner_drop(e, &f->owner))
+	while (!last) {
+		struct owner_link *l = LIST_FIRST(&o->links);
+		struct entry *e = l->entry;
+
+		/* The owner goes with its last link. */
+		last = LIST_NEXT(l, of_owner) == NULL;
+		link_free(m, l);
+		if (e->n_owners == 0)
 			entry_remove(m, e);
 	}
 	f->status = STORE_OK;

@@ -102,8 +102,8 @@ await_status(PEERDIST_INSTANCE_HANDLE h, PEERDIST_STATUS want)
 	while (status != want) {
 		overlapped_init(&ov);
 		must("RegisterForStatusChangeNotification",
-			PeerDistRegisterForStatusChangeNotification(h, NULL, 0,
-				&ov, &status),
+			PeerDistRegisterForStatusChangeNotification(
+				h, NULL, 0, &ov, &status),
 			ERROR_IO_PENDING);
 		must("notification", overlapped_end(&ov, NULL), ERROR_SUCCESS);
 	}

@@ -11,10 +11,10 @@
 
 #include "tests/demo/common.h"
 
-#define PIECE	 10007u
-#define ROOM	 (1024u * 1024u)
-#define MANY	 100u
-#define FOREVER	 3600000u
+#define PIECE   10007u
+#define ROOM    (1024u * 1024u)
+#define MANY    100u
+#define FOREVER 3600000u
 
 static PEERDIST_INSTANCE_HANDLE instance;
 static PEERDIST_CONTENT_HANDLE waiting; /* content that nobody has */
@@ -52,8 +52,8 @@ feed(PEERDIST_CONTENT_HANDLE c, const char *path)
 		n = len - at < PIECE ? (DWORD)(len - at) : PIECE;
 		overlapped_init(&ov);
 		must("AddContentInformation",
-			PeerDistClientAddContentInformation(instance, c, n,
-				info + at, &ov),
+			PeerDistClientAddContentInformation(
+				instance, c, n, info + at, &ov),
 			ERROR_IO_PENDING);
 		must("AddContentInformation, completion",
 			overlapped_end(&ov, NULL), 0);
@@ -94,8 +94,7 @@ fill_hole(PEERDIST_CONTENT_HANDLE c, BYTE *data, ULONGLONG at, DWORD n)
 	overlapped_init(&ov);
 	ov.Offset = (DWORD)at;
 	ov.OffsetHigh = (DWORD)(at >> 32);
-	must("AddData",
-		PeerDistClientAddData(instance, c, n, data + at, &ov),
+	must("AddData", PeerDistClientAddData(instance, c, n, data + at, &ov),
 		ERROR_IO_PENDING);
 	must("AddData, completion", overlapped_end(&ov, NULL), 0);
 }
@@ -118,8 +117,8 @@ read_through(PEERDIST_CONTENT_HANDLE c, BYTE *data, size_t len)
 		code = overlapped_end(&ov, &n);
 		if (code == PEERDIST_ERROR_NO_MORE)
 			break;
-		must_hold("the next bytes", overlapped_offset(&ov) == at &&
-				n > 0 && at + n <= len);
+		must_hold("the next bytes",
+			overlapped_offset(&ov) == at && n > 0 && at + n <= len);
 		if (code == ERROR_SUCCESS) {
 			must_hold("the same bytes",
 				memcmp(room, data + at, n) == 0);
@@ -251,8 +250,8 @@ lost(const char *arg)
 	await_status(instance, PEERDIST_STATUS_UNAVAILABLE);
 	overlapped_init(&ops[0]);
 	must("BlockRead without a service",
-		PeerDistClientBlockRead(instance, waiting, ROOM, room, 0,
-			&ops[0]),
+		PeerDistClientBlockRead(
+			instance, waiting, ROOM, room, 0, &ops[0]),
 		PEERDIST_ERROR_SERVICE_UNAVAILABLE);
 	say("%u pending reads ended with 4057; calls now return 4065", MANY);
 }
@@ -263,8 +262,8 @@ again(const char *arg)
 	await_status(instance, PEERDIST_STATUS_AVAILABLE);
 	overlapped_init(&ops[0]);
 	must("BlockRead on a handle of before",
-		PeerDistClientBlockRead(instance, waiting, ROOM, room, 0,
-			&ops[0]),
+		PeerDistClientBlockRead(
+			instance, waiting, ROOM, room, 0, &ops[0]),
 		PEERDIST_ERROR_INVALIDATED);
 	must("CloseContent", PeerDistClientCloseContent(instance, waiting), 0);
 	say("AVAILABLE again; the old handle gives 4057 and was closed");
@@ -292,6 +291,6 @@ main(void)
 		{"end", end},
 	};
 
-	return demo_main("consumer", commands,
-		sizeof(commands) / sizeof(commands[0]));
+	return demo_main(
+		"consumer", commands, sizeof(commands) / sizeof(commands[0]));
 }

@@ -23,7 +23,8 @@ begin(const char *arg)
 {
 	DWORD supported;
 
-	must("Startup", PeerDistStartup(PEERDIST_VERSION, &instance, &supported),
+	must("Startup",
+		PeerDistStartup(PEERDIST_VERSION, &instance, &supported),
 		ERROR_SUCCESS);
 	await_status(instance, PEERDIST_STATUS_AVAILABLE);
 	say("session open, API version %u, status AVAILABLE",
@@ -57,8 +58,8 @@ publish(const char *path)
 		n = len - at < SLICE ? (DWORD)(len - at) : SLICE;
 		overlapped_init(&ov);
 		must("AddToStream",
-			PeerDistServerPublishAddToStream(instance, s, n,
-				data + at, &ov),
+			PeerDistServerPublishAddToStream(
+				instance, s, n, data + at, &ov),
 			ERROR_IO_PENDING);
 		must("AddToStream, completion", overlapped_end(&ov, NULL), 0);
 	}
@@ -102,8 +103,8 @@ describe(const char *arg)
 	for (;; pieces++) {
 		overlapped_init(&ov);
 		must("RetrieveContentInformation",
-			PeerDistServerRetrieveContentInformation(instance, ci,
-				sizeof(piece), piece, &ov),
+			PeerDistServerRetrieveContentInformation(
+				instance, ci, sizeof(piece), piece, &ov),
 			ERROR_IO_PENDING);
 		code = overlapped_end(&ov, &n);
 		if (code == PEERDIST_ERROR_NO_MORE)
@@ -129,8 +130,8 @@ hang(const char *path)
 	stream = open_stream("pending", 0);
 	overlapped_init(&pending);
 	must("AddToStream",
-		PeerDistServerPublishAddToStream(instance, stream, (DWORD)len,
-			pending_data, &pending),
+		PeerDistServerPublishAddToStream(
+			instance, stream, (DWORD)len, pending_data, &pending),
 		ERROR_IO_PENDING);
 	say("an add of %zu bytes is on its way", len);
 }
@@ -159,14 +160,14 @@ again(const char *path)
 	await_status(instance, PEERDIST_STATUS_AVAILABLE);
 	overlapped_init(&pending);
 	must("AddToStream on a handle of before",
-		PeerDistServerPublishAddToStream(instance, stream, 1,
-			(PBYTE) "x", &pending),
+		PeerDistServerPublishAddToStream(
+			instance, stream, 1, (PBYTE) "x", &pending),
 		PEERDIST_ERROR_INVALIDATED);
 	must("CloseStreamHandle",
 		PeerDistServerCloseStreamHandle(instance, stream), 0);
 	must("Unpublish",
-		PeerDistServerUnpublish(instance, (DWORD)strlen(path),
-			(PBYTE)path),
+		PeerDistServerUnpublish(
+			instance, (DWORD)strlen(path), (PBYTE)path),
 		PEERDIST_ERROR_NOT_FOUND);
 	say("AVAILABLE again; the old handle gives 4057 and was closed; "
 	    "publications are gone");
@@ -193,6 +194,6 @@ main(void)
 		{"end", end},
 	};
 
-	return demo_main("publisher", commands,
-		sizeof(commands) / sizeof(commands[0]));
+	return demo_main(
+		"publisher", commands, sizeof(commands) / sizeof(commands[0]));
 }

@@ -31,8 +31,8 @@
 #include "tests/api/content.h"
 
 #define PROCESSES     2u
-#define RACERS	      2u
-#define WAIT_MS	      60000u
+#define RACERS        2u
+#define WAIT_MS       60000u
 #define INFO_ROOM     200000u
 #define CONTENT_BYTES (24u * BLOCK)
 
@@ -68,12 +68,12 @@ struct totals {
 };
 static struct totals *totals;
 
-/* Made once, before the processes part. */
+/* The same in every process. */
 static struct test_bytes info; /* of what nobody has */
 static struct test_bytes cached_info;
 static struct test_bytes added, added_info;
 static struct test_bytes long_info; /* more than one slice */
-static char retrieved[32]; /* published by each process for itself */
+static char retrieved[32];          /* published by each process for itself */
 
 struct racer {
 	PEERDIST_INSTANCE_HANDLE h;
@@ -134,8 +134,8 @@ open_content(struct racer *r)
 	PEERDIST_CONTENT_TAG tag = {{1}};
 	PEERDIST_CONTENT_HANDLE c = NULL;
 
-	CHECK_EQ(PeerDistClientOpenContent(r->h, &tag,
-			 r->by_port ? r->port : NULL, 1, &c),
+	CHECK_EQ(PeerDistClientOpenContent(
+			 r->h, &tag, r->by_port ? r->port : NULL, 1, &c),
 		ERROR_SUCCESS);
 	return c;
 }
@@ -162,8 +162,8 @@ drop_packet(struct racer *r, OVERLAPPED *ov)
 
 	if (!r->by_port)
 		return;
-	(void)pdw_GetQueuedCompletionStatus(r->port, &bytes, &key, &got,
-		WAIT_MS);
+	(void)pdw_GetQueuedCompletionStatus(
+		r->port, &bytes, &key, &got, WAIT_MS);
 	CHECK(got == ov);
 }
 
@@ -174,8 +174,8 @@ feed_info(struct racer *r, PEERDIST_CONTENT_HANDLE c,
 	OVERLAPPED ov;
 
 	memset(&ov, 0, sizeof(ov));
-	finish_quietly(PeerDistClientAddContentInformation(r->h, c,
-			       (DWORD)bytes->len, bytes->data, &ov),
+	finish_quietly(PeerDistClientAddContentInformation(
+			       r->h, c, (DWORD)bytes->len, bytes->data, &ov),
 		&ov, 0);
 	drop_packet(r, &ov);
 }
@@ -290,22 +290,22 @@ start_client(struct racer *r)
 
 	switch (r->kind) {
 	case BLOCK_READ:
-		return PeerDistClientBlockRead(r->h, r->c, n, r->buffer,
-			1 + rnd(r, 2), r->ov);
+		return PeerDistClientBlockRead(
+			r->h, r->c, n, r->buffer, 1 + rnd(r, 2), r->ov);
 	case STREAM_READ:
-		return PeerDistClientStreamRead(r->h, r->c, n, r->buffer,
-			1 + rnd(r, 2), r->ov);
+		return PeerDistClientStreamRead(
+			r->h, r->c, n, r->buffer, 1 + rnd(r, 2), r->ov);
 	case CACHED_READ:
-		return PeerDistClientBlockRead(r->h, r->c, n, r->buffer, 0,
-			r->ov);
+		return PeerDistClientBlockRead(
+			r->h, r->c, n, r->buffer, 0, r->ov);
 	case DATA_ADD:
 		return PeerDistClientAddData(r->h, r->c, n, r->buffer, r->ov);
 	case CI_ADD:
-		return PeerDistClientAddContentInformation(r->h, r->c, n,
-			r->buffer, r->ov);
+		return PeerDistClientAddContentInformation(
+			r->h, r->c, n, r->buffer, r->ov);
 	default:
-		return PeerDistClientCompleteContentInformation(r->h, r->c,
-			r->ov);
+		return PeerDistClientCompleteContentInformation(
+			r->h, r->c, r->ov);
 	}
 }
 
@@ -316,14 +316,14 @@ start(struct racer *r)
 
 	switch (r->kind) {
 	case STREAM_ADD:
-		return PeerDistServerPublishAddToStream(r->h, r->stream, n,
-			r->buffer, r->ov);
+		return PeerDistServerPublishAddToStream(
+			r->h, r->stream, n, r->buffer, r->ov);
 	case STREAM_COMPLETE:
-		return PeerDistServerPublishCompleteStream(r->h, r->stream,
-			r->ov);
+		return PeerDistServerPublishCompleteStream(
+			r->h, r->stream, r->ov);
 	case RETRIEVE:
-		return PeerDistServerRetrieveContentInformation(r->h, r->ci, n,
-			r->buffer, r->ov);
+		return PeerDistServerRetrieveContentInformation(
+			r->h, r->ci, n, r->buffer, r->ov);
 	default:
 		return start_client(r);
 	}
@@ -338,8 +338,8 @@ wait_end(struct racer *r)
 	DWORD bytes, code = 0;
 
 	if (r->by_port) {
-		if (!pdw_GetQueuedCompletionStatus(r->port, &bytes, &key, &got,
-			    WAIT_MS))
+		if (!pdw_GetQueuedCompletionStatus(
+			    r->port, &bytes, &key, &got, WAIT_MS))
 			code = pdw_GetLastError();
 		if (got != r->ov)
 			test_fail(__FILE__, __LINE__,
@@ -363,17 +363,17 @@ do_attack(struct racer *r)
 
 	if (r->attack == CLOSE) {
 		if (r->kind == RETRIEVE)
-			return PeerDistServerCloseContentInformation(r->h,
-				r->ci);
+			return PeerDistServerCloseContentInformation(
+				r->h, r->ci);
 		return is_server(r->kind)
 			? PeerDistServerCloseStreamHandle(r->h, r->stream)
 			: PeerDistClientCloseContent(r->h, r->c);
 	}
 	if (is_server(r->kind))
-		return PeerDistServerCancelAsyncOperation(r->h, IDENT(id),
-			r->ov);
-	return PeerDistClientCancelAsyncOperation(r->h, r->c,
-		r->attack == CANCEL_ALL ? NULL : r->ov);
+		return PeerDistServerCancelAsyncOperation(
+			r->h, IDENT(id), r->ov);
+	return PeerDistClientCancelAsyncOperation(
+		r->h, r->c, r->attack == CANCEL_ALL ? NULL : r->ov);
 }
 
 static void *
@@ -518,6 +518,27 @@ racer_open(struct racer *r, PEERDIST_INSTANCE_HANDLE h, unsigned number,
 	CHECK(pthread_barrier_init(&r->gate, NULL, 2) == 0);
 }
 
+static void
+make_contents(void)
+{
+	struct test_bytes missing = test_random(CONTENT_BYTES, 1);
+	struct test_bytes cached = test_random(CONTENT_BYTES, 2);
+	PEERDIST_INSTANCE_HANDLE h;
+	PEERDIST_CONTENT_HANDLE c;
+
+	added = test_random(CONTENT_BYTES, 3);
+	info = test_describe(&missing, 1);
+	cached_info = test_describe(&cached, 1);
+	added_info = test_describe(&added, 1);
+	long_info = test_made_up_info(160);
+	h = test_startup();
+	c = test_open_ready(h, 9, &cached_info);
+	CHECK_EQ(test_add(h, c, &cached, 0, cached.len), ERROR_SUCCESS);
+	test_shutdown(h);
+	test_bytes_free(&missing);
+	test_bytes_free(&cached);
+}
+
 /* Something whose content information is more than a frame can carry. */
 static void
 publish_retrieved(PEERDIST_INSTANCE_HANDLE h)
@@ -529,20 +550,20 @@ publish_retrieved(PEERDIST_INSTANCE_HANDLE h)
 	test_bytes_free(&b);
 }
 
-static void __attribute__((noreturn))
-process(unsigned rounds)
+static void __attribute__((noreturn)) process(unsigned rounds)
 {
 	PEERDIST_INSTANCE_HANDLE h;
 	pthread_t threads[2 * RACERS];
 	struct racer racers[RACERS];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	make_contents();
 	h = test_startup();
 	publish_retrieved(h);
 	for (unsigned i = 0; i < RACERS; i++) {
 		racer_open(&racers[i], h, i, rounds / RACERS);
-		CHECK(pthread_create(&threads[2 * i], NULL, starter,
-			      &racers[i]) == 0);
+		CHECK(pthread_create(
+			      &threads[2 * i], NULL, starter, &racers[i]) == 0);
 		CHECK(pthread_create(&threads[2 * i + 1], NULL, rival,
 			      &racers[i]) == 0);
 	}
@@ -577,27 +598,6 @@ report(void)
 }
 
 static void
-make_contents(void)
-{
-	struct test_bytes missing = test_random(CONTENT_BYTES, 1);
-	struct test_bytes cached = test_random(CONTENT_BYTES, 2);
-	PEERDIST_INSTANCE_HANDLE h;
-	PEERDIST_CONTENT_HANDLE c;
-
-	added = test_random(CONTENT_BYTES, 3);
-	info = test_describe(&missing, 1);
-	cached_info = test_describe(&cached, 1);
-	added_info = test_describe(&added, 1);
-	long_info = test_made_up_info(160);
-	h = test_startup();
-	c = test_open_ready(h, 9, &cached_info);
-	CHECK_EQ(test_add(h, c, &cached, 0, cached.len), ERROR_SUCCESS);
-	test_shutdown(h);
-	test_bytes_free(&missing);
-	test_bytes_free(&cached);
-}
-
-static void
 case_race(void)
 {
 	const char *text = getenv("ROUNDS");
@@ -608,7 +608,6 @@ case_race(void)
 		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	CHECK(totals != MAP_FAILED);
 	test_start_silent(NULL);
-	make_contents();
 	fflush(stdout);
 	for (unsigned i = 0; i < PROCESSES; i++)
 		if (fork() == 0)

@@ -474,16 +474,16 @@ a_flood_of_descriptors_is_refused(void **state)
 	size_t len = file_frame(data, 1, 1);
 
 	assert_in_range(len, 4, 64);
-	/* More at once than there is room for. */
-	send_raw(p.raw, data, 1, p.raw, 100);
+	/* More at once than two frames can have. */
+	send_raw(p.raw, data, 1, p.raw, 2 * IPC_FDS_MAX + 1);
 	assert_int_equal(ipc_chan_read(p.chan, false, &more), -EPROTO);
 	pair_free(&p);
 	assert_int_equal(open_fds(), before);
 	/* Too many by and by, behind a frame that never ends. */
 	p = pair_new(IPC_FROM_DAEMON);
-	send_raw(p.raw, data, 1, p.raw, 40);
+	send_raw(p.raw, data, 1, p.raw, IPC_FDS_MAX + 1);
 	read_ok(p.chan);
-	send_raw(p.raw, data + 1, 1, p.raw, 24);
+	send_raw(p.raw, data + 1, 1, p.raw, IPC_FDS_MAX - 1);
 	read_ok(p.chan);
 	send_raw(p.raw, data + 2, 1, p.raw, 1);
 	assert_int_equal(ipc_chan_read(p.chan, false, &more), -EPROTO);
@@ -553,6 +553,7 @@ queued_bytes_are_counted(void **state)
 	struct line l = line_new();
 	Pd__Complete c = PD__COMPLETE__INIT;
 	Pd__Reply reply = PD__REPLY__INIT;
+	uint8_t bytes[4000] = {0};
 	size_t plain;
 
 	assert_int_equal(ipc_chan_queued(l.daemon), 0);
@@ -568,6 +569,12 @@ queued_bytes_are_counted(void **state)
 		assert_int_equal(ipc_chan_queue_reserved(l.daemon, i, &c), 0);
 	assert_int_equal(ipc_chan_queued(l.daemon), 11 * IPC_HEADER_SIZE);
 	assert_int_equal(ipc_chan_queued_plain(l.daemon), plain);
+	/* What a completion brings along was not promised. */
+	assert_int_equal(ipc_chan_reserve(l.daemon, 1), 0);
+	c.inline_data.data = bytes;
+	c.inline_data.len = sizeof(bytes);
+	assert_int_equal(ipc_chan_queue_reserved(l.daemon, 1, &c), 0);
+	assert_true(ipc_chan_queued_plain(l.daemon) > plain + 3900);
 	assert_int_equal(ipc_chan_flush(l.daemon), 0);
 	assert_int_equal(ipc_chan_queued_plain(l.daemon), 0);
 	line_free(&l);

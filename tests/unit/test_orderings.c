@@ -18,7 +18,7 @@
 
 #define DEPTH      3
 #define LONG       7
-#define N_RANDOM   1500
+#define N_RANDOM   800
 #define SOAK_TIMES 40
 #define LEN        200000u
 

@@ -159,6 +159,10 @@ test_ranges(void **state)
 	assert_int_equal(
 		session_info_open(x.session, &other, &whole, 1, 2, &info),
 		CORE_E_NOT_FOUND);
+	/* Wrong for any content: comes before the look for this one. */
+	assert_int_equal(session_info_open(x.session, &other,
+				 &(struct session_range){5, 0}, 1, 2, &info),
+		CORE_E_BAD_PARAMETER);
 	script_done(&x);
 }
 
@@ -344,6 +348,11 @@ test_file(void **state)
 		assert_int_equal(session_publish_file(x.session, op, &label,
 					 content_file(), &whole, v),
 			CORE_OK);
+		/* A look comes first, by which nothing else is held up. */
+		assert_int_equal(x.n_jobs, 1);
+		assert_true(x.jobs[0]->slow);
+		script_job(&x, 0);
+		assert_false(x.jobs[0]->slow);
 		/* Version 1 is hashed by several workers at once. */
 		assert_int_equal(x.n_jobs, v == 1 ? 3 : 1);
 		script_settle(&x);

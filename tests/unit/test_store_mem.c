@@ -216,7 +216,8 @@ test_limit(void **state)
 {
 	struct store_stats s;
 
-	x.store->ops->set_limit(x.store, 10000);
+	/* The records count: 512 bytes each. */
+	x.store->ops->set_limit(x.store, 10 * 1512);
 	for (uint32_t i = 0; i < 10; i++)
 		put(ref_of(id, i, 'p'), 1, true, &alice);
 	/* Used again: not the one to go. */
@@ -228,7 +229,7 @@ test_limit(void **state)
 	assert_int_equal(s.blocks, 10);
 	assert_int_equal(s.bytes, 10000);
 	assert_int_equal(s.evicted, 1);
-	x.store->ops->set_limit(x.store, 2500);
+	x.store->ops->set_limit(x.store, 2 * 1512 + 1000);
 	x.store->ops->stats(x.store, &s);
 	assert_int_equal(s.blocks, 2);
 }
