@@ -2,12 +2,11 @@
 /*
  * The receive side.  Who waits reads: a thread that is going to wait for an
  * answer takes it before it sends its request - the answer may be there before
- * the send has returned, and would wake the reader thread -, silences the reader
- * thread's watch of the socket, and handles every frame in order until its own
- * answer has come.  Then it empties what was read
- * and hands the side on: to another thread that waits for an answer, or back
- * to the reader thread by watching the socket again.  One thread at a time has
- * it (`receiving`), so frames are handled strictly in order, and whatever a
+ * the send has returned, and would wake the reader thread -, silences the
+ * reader thread's watch of the socket, and handles every frame in order until
+ * its own answer has come.  Then it empties what was read and hands the side
+ * on: to another thread that waits for an answer, or back to the reader thread
+ * by watching the socket again.  One thread at a time has it (`receiving`), so frames are handled strictly in order, and whatever a
  * frame tells - a packet posted, an event set - is done before the answer
  * behind it wakes anyone.
  *

@@ -48,9 +48,9 @@
 #include "common/err.h"
 #include "common/macros.h"
 
-#define READ_SIZE     (2 * IPC_FRAME_MAX)
-/* The rest of one frame and the start of the next may come in one read, and each
- * brings its descriptors.  More would be parked with us. */
+#define READ_SIZE (2 * IPC_FRAME_MAX)
+/* The rest of one frame and the start of the next may come in one read, and
+ * each brings its descriptors.  More would be parked with us. */
 #define FDS_WAITING   (2 * IPC_FDS_MAX)
 #define OUT_MIN       65536u
 #define OUT_MAX       ((size_t)1 << 40)

@@ -8,8 +8,8 @@
  * The timer is one timerfd, set anew only when the earliest time has become
  * earlier.  A libevent timer would give every epoll_wait() a time-out, for
  * which the kernel starts and stops a timer of its own each time: a tenth of
- * what a request costs.  It is looked at only once a pass, and only when somebody said
- * that the time may have changed.
+ * what a request costs.  It is looked at only once a pass, and only when
+ * somebody said that the time may have changed.
  */
 #include "daemon/net/loop.h"
 
