@@ -281,7 +281,9 @@ def test_descriptors_cannot_be_parked(scene):
 
 def unusual(folder):
     """Descriptors that are no regular files to read: name, descriptor."""
-    yield "pipe", os.pipe()[0]
+    end, other = os.pipe()
+    os.close(other)
+    yield "pipe", end
     ends = socket.socketpair()
     yield "socket", ends[0].detach()
     listener = socket.socket(socket.AF_UNIX)
@@ -319,7 +321,8 @@ def test_descriptors_of_other_kinds(scene):
     for flags in (os.O_RDONLY, os.O_WRONLY, os.O_PATH):
         fd = os.open(path, flags)
         assert publish_file(client, fd) == BAD_DATA
-        os.write(os.open(path, os.O_WRONLY | os.O_APPEND), b"x")
+        with open(path, "ab") as file:
+            file.write(b"x")
         if flags != os.O_RDONLY:
             # It cannot be read, and its length must not be believed.
             assert publish_file(client, fd) not in (0, BAD_PARAMETER)
@@ -708,7 +711,8 @@ def test_handles_up_to_the_quota(scene):
         assert one.call(ipc.CONTENT_OPEN, TAG) == {1: NO_RESOURCES}
         assert one.call(ipc.PUBLISH_OPEN, data(1, b"label") + u(3, 1)
                         ) == {1: NO_RESOURCES}
-    assert publish_file(second, os.open(__file__, os.O_RDONLY)) == NO_RESOURCES
+    with open(__file__, "rb") as file:
+        assert publish_file(second, file.fileno()) == NO_RESOURCES
     scene.calm()
     assert client.code(ipc.CONTENT_CLOSE, fixed(1, handles[5])) == 0
     assert second.open_handle() != 0
