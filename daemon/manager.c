@@ -66,8 +66,9 @@ struct manager {
 	struct control_socket socket;
 	struct listener *listener;
 	struct event *signals[_SIG_MAX];
-	struct event *watchdog;
-	struct event *stop_timer;
+	struct loop_alarm watchdog;
+	uint64_t watchdog_ms;
+	struct loop_alarm stop_timer;
 	uint64_t started_ms;
 	uint64_t stop_ms; /* when the end began, 0: not yet */
 };
@@ -258,24 +259,16 @@ hook_reload(void *ctx, struct json *j)
 /* The end. */
 
 static void
-set_timer(struct event *e, unsigned ms)
+on_stop_timer(struct loop_alarm *a)
 {
-	struct timeval tv = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
-
-	(void)event_add(e, &tv);
-}
-
-static void
-on_stop_timer(evutil_socket_t fd, short what, void *ctx)
-{
-	struct manager *m = ctx;
+	struct manager *m = container_of(a, struct manager, stop_timer);
 
 	m->listener = listener_free(m->listener);
 	if (service_idle(m->service) ||
 		loop_now_ms() - m->stop_ms > STOP_LIMIT_MS)
 		loop_stop(m->loop);
 	else
-		set_timer(m->stop_timer, STOP_CHECK_MS);
+		loop_alarm_start(a, STOP_CHECK_MS);
 }
 
 static void
@@ -289,7 +282,7 @@ on_stop_signal(evutil_socket_t fd, short what, void *ctx)
 	(void)sd_notify(0, "STOPPING=1");
 	log_event(LOG_NOTICE, "Stopping");
 	service_ready(m->service, false);
-	set_timer(m->stop_timer, STOP_FLUSH_MS);
+	loop_alarm_start(&m->stop_timer, STOP_FLUSH_MS);
 }
 
 static void
@@ -302,9 +295,12 @@ on_reload_signal(evutil_socket_t fd, short what, void *ctx)
 }
 
 static void
-on_watchdog(evutil_socket_t fd, short what, void *ctx)
+on_watchdog(struct loop_alarm *a)
 {
+	struct manager *m = container_of(a, struct manager, watchdog);
+
 	(void)sd_notify(0, "WATCHDOG=1");
+	loop_alarm_start(a, m->watchdog_ms);
 }
 
 /* Building, in order. */
@@ -342,6 +338,8 @@ build_base(struct manager *m)
 	r = loop_new(&m->loop, &timer_ops, m);
 	if (r != 0)
 		return failed("Event loop cannot start", r);
+	loop_alarm_init(&m->watchdog, m->loop, on_watchdog);
+	loop_alarm_init(&m->stop_timer, m->loop, on_stop_timer);
 	r = host_env_pool(&m->pool, (unsigned)m->conf->workers);
 	if (r != 0)
 		return failed("Worker threads cannot start", r);
@@ -398,10 +396,6 @@ build_signals(struct manager *m)
 	struct event_base *base = loop_base(m->loop);
 	uint64_t us = 0;
 
-	m->stop_timer = event_new(base, -1, 0, on_stop_timer, m);
-	m->watchdog = event_new(base, -1, EV_PERSIST, on_watchdog, m);
-	if (m->stop_timer == NULL || m->watchdog == NULL)
-		return failed("Timers cannot start", -ENOMEM);
 	for (size_t i = 0; i < _SIG_MAX; i++) {
 		m->signals[i] =
 			evsignal_new(base, rows[i].number, rows[i].fn, m);
@@ -409,8 +403,10 @@ build_signals(struct manager *m)
 			event_add(m->signals[i], NULL) != 0)
 			return failed("Signals cannot be caught", -ENOMEM);
 	}
-	if (sd_watchdog_enabled(0, &us) > 0)
-		set_timer(m->watchdog, (unsigned)(us / 2 / US_PER_MS));
+	if (sd_watchdog_enabled(0, &us) > 0) {
+		m->watchdog_ms = us / 2 / US_PER_MS;
+		loop_alarm_start(&m->watchdog, m->watchdog_ms);
+	}
 	return 0;
 }
 
@@ -443,8 +439,8 @@ tear_down(struct manager *m)
 {
 	for (size_t i = 0; i < _SIG_MAX; i++)
 		m->signals[i] = event_drop(m->signals[i]);
-	m->watchdog = event_drop(m->watchdog);
-	m->stop_timer = event_drop(m->stop_timer);
+	loop_alarm_stop(&m->watchdog);
+	loop_alarm_stop(&m->stop_timer);
 	m->listener = listener_free(m->listener);
 	control_socket_close(&m->socket);
 	m->service = service_free(m->service);

@@ -60,7 +60,7 @@ struct http_transfer {
 	struct http_client *client;
 	struct http_request *request;
 	struct http_host *host;
-	struct event deadline;
+	struct loop_alarm deadline;
 	struct buf answer;
 	size_t header_bytes;
 	bool headers_over; /* more than HEADERS_MAX */
@@ -82,7 +82,8 @@ struct http_client {
 	bool curl_ready;
 	bool broken; /* multi is dead */
 	struct curl_slist *headers;
-	struct event timer; /* libcurl's */
+	struct loop_alarm timer; /* libcurl's */
+	struct loop_deferred timer_now;
 	LIST_HEAD(, http_watch) watches;
 	struct host_list hosts;
 	unsigned running;
@@ -145,7 +146,7 @@ transfer_detach(struct http_transfer *t)
 	struct http_client *client = t->client;
 	const struct http_client_lib *lib = &client->lib;
 
-	event_del(&t->deadline);
+	loop_alarm_stop(&t->deadline);
 	if (t->easy == NULL) {
 		if (t->host != NULL)
 			TAILQ_REMOVE(&t->host->waiting, t->request, link);
@@ -201,9 +202,10 @@ on_tell(struct loop_deferred *d)
 }
 
 static void
-on_deadline(evutil_socket_t fd, short what, void *arg)
+on_deadline(struct loop_alarm *a)
 {
-	transfer_end(arg, HTTP_TIMEOUT);
+	transfer_end(
+		container_of(a, struct http_transfer, deadline), HTTP_TIMEOUT);
 }
 
 /* libcurl's results */
@@ -255,6 +257,13 @@ watch_free(struct http_watch *watch)
 	free(watch);
 }
 
+static void
+timer_stop(struct http_client *client)
+{
+	loop_alarm_stop(&client->timer);
+	loop_undefer(client->loop, &client->timer_now);
+}
+
 /* All that runs ends; connections kept for later are closed. */
 static void
 multi_free(struct http_client *client, enum http_result result)
@@ -272,7 +281,7 @@ multi_free(struct http_client *client, enum http_result result)
 	/* a multi handle that broke may have forgotten some */
 	while ((watch = LIST_FIRST(&client->watches)) != NULL)
 		watch_free(watch);
-	event_del(&client->timer);
+	timer_stop(client);
 }
 
 static void
@@ -327,9 +336,17 @@ on_fd(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-on_timer(evutil_socket_t fd, short what, void *arg)
+on_timer(struct loop_alarm *a)
 {
-	socket_action(arg, CURL_SOCKET_TIMEOUT, 0);
+	socket_action(container_of(a, struct http_client, timer),
+		CURL_SOCKET_TIMEOUT, 0);
+}
+
+static void
+on_timer_now(struct loop_deferred *d)
+{
+	socket_action(container_of(d, struct http_client, timer_now),
+		CURL_SOCKET_TIMEOUT, 0);
 }
 
 static int
@@ -371,19 +388,14 @@ static int
 on_set_timer(CURLM *multi, long ms, void *arg)
 {
 	struct http_client *client = arg;
-	struct timeval tv;
 
-	if (ms < 0) {
-		event_del(&client->timer);
-		return 0;
-	}
+	timer_stop(client);
 	/* even 0 goes through the loop: libcurl must not be entered here */
-	tv.tv_sec = ms / 1000;
-	tv.tv_usec = ms % 1000 * 1000;
-	if (event_add(&client->timer, &tv) == 0)
-		return 0;
-	client->broken = true;
-	return -1;
+	if (ms == 0)
+		loop_defer(client->loop, &client->timer_now);
+	else if (ms > 0)
+		loop_alarm_start(&client->timer, (uint64_t)ms);
+	return 0;
 }
 
 static size_t
@@ -597,23 +609,19 @@ static struct http_transfer *
 transfer_new(struct http_client *client, struct http_request *req)
 {
 	struct http_transfer *t = calloc(1, sizeof(*t));
-	struct timeval tv = {
-		.tv_sec = req->timeout_ms / 1000,
-		.tv_usec = req->timeout_ms % 1000 * 1000,
-	};
 
 	if (t == NULL)
 		return NULL;
 	t->client = client;
 	t->request = req;
 	buf_init(&t->answer, req->max_response);
-	evtimer_assign(&t->deadline, loop_base(client->loop), on_deadline, t);
+	loop_alarm_init(&t->deadline, client->loop, on_deadline);
 	t->host = host_get(client, &req->addr);
-	if (t->host == NULL || event_add(&t->deadline, &tv) < 0) {
-		host_put(client, t->host);
+	if (t->host == NULL) {
 		free(t);
 		return NULL;
 	}
+	loop_alarm_start(&t->deadline, req->timeout_ms);
 	return t;
 }
 
@@ -633,7 +641,8 @@ http_client_new(struct loop *loop, const struct http_limits *limits)
 	TAILQ_INIT(&client->hosts);
 	TAILQ_INIT(&client->active);
 	TAILQ_INIT(&client->ended);
-	evtimer_assign(&client->timer, loop_base(loop), on_timer, client);
+	loop_alarm_init(&client->timer, loop, on_timer);
+	client->timer_now.fn = on_timer_now;
 	return client;
 }
 

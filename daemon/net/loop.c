@@ -9,7 +9,8 @@
  * earlier.  A libevent timer would give every epoll_wait() a time-out, for
  * which the kernel starts and stops a timer of its own each time: a tenth of
  * what a request costs.  It is looked at only once a pass, and only when
- * somebody said that the time may have changed.
+ * somebody said that the time may have changed.  Time-outs of net/ and manager
+ * (alarms) lie in a wheel of the loop's own and share the timerfd.
  */
 #include "daemon/net/loop.h"
 
@@ -36,6 +37,8 @@ struct loop {
 	uint64_t armed_ms;  /* UINT64_MAX: not armed */
 	uint64_t wanted_ms; /* from loop_timer_set() */
 	bool changed;
+	struct wheel alarms;
+	bool alarms_changed;
 	bool stop;
 	struct deferred_list deferred;
 };
@@ -63,6 +66,8 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		n = 0;
 	loop->armed_ms = UINT64_MAX;
 	loop->changed = true;
+	loop->alarms_changed = true;
+	wheel_advance(&loop->alarms, loop_now_ms());
 	if (loop->ops != NULL)
 		loop->ops->tick(loop->ctx);
 }
@@ -89,7 +94,8 @@ loop_new(struct loop **ret_loop, const struct loop_timer_ops *ops, void *ctx)
 	struct loop *loop = calloc(1, sizeof(*loop));
 
 	if (config != NULL && loop != NULL) {
-		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+		event_config_set_flag(config,
+			EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_NO_CACHE_TIME);
 		loop->base = event_base_new_with_config(config);
 	}
 	if (config != NULL)
@@ -105,6 +111,7 @@ loop_new(struct loop **ret_loop, const struct loop_timer_ops *ops, void *ctx)
 	loop->armed_ms = UINT64_MAX;
 	loop->wanted_ms = UINT64_MAX;
 	TAILQ_INIT(&loop->deferred);
+	wheel_init(&loop->alarms, loop_now_ms());
 	*ret_loop = loop;
 	return 0;
 }
@@ -156,7 +163,10 @@ set_timer(struct loop *loop)
 
 	if (loop->changed && loop->ops != NULL)
 		due = MIN_OF(due, loop->ops->next_ms(loop->ctx));
+	if (loop->alarms_changed)
+		due = MIN_OF(due, wheel_next_ms(&loop->alarms));
 	loop->changed = false;
+	loop->alarms_changed = false;
 	if (due >= loop->armed_ms)
 		return;
 	/* 0 would stop it. */
@@ -191,6 +201,36 @@ void
 loop_stop(struct loop *loop)
 {
 	loop->stop = true;
+}
+
+static void
+alarm_fired(struct wheel_timer *t)
+{
+	struct loop_alarm *a = container_of(t, struct loop_alarm, timer);
+
+	a->fn(a);
+}
+
+void
+loop_alarm_init(struct loop_alarm *a, struct loop *loop,
+	void (*fn)(struct loop_alarm *))
+{
+	*a = (struct loop_alarm){
+		.timer.fn = alarm_fired, .loop = loop, .fn = fn};
+}
+
+void
+loop_alarm_start(struct loop_alarm *a, uint64_t delay_ms)
+{
+	/* One more, because the clock was cut down to whole milliseconds. */
+	wheel_start(&a->loop->alarms, &a->timer, loop_now_ms() + delay_ms + 1);
+	a->loop->alarms_changed = true;
+}
+
+void
+loop_alarm_stop(struct loop_alarm *a)
+{
+	wheel_stop(&a->timer);
 }
 
 void

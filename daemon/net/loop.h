@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "daemon/core/wheel.h"
+
 struct event_base;
 struct loop;
 struct loop_watch;
@@ -29,6 +31,14 @@ struct loop_deferred {
 	void (*fn)(struct loop_deferred *);
 	bool queued;
 	TAILQ_ENTRY(loop_deferred) link;
+};
+
+/* A time-out of one's own, embedded in its owner.  Not a libevent timer, see
+ * loop.c; whole milliseconds, never early. */
+struct loop_alarm {
+	struct wheel_timer timer;
+	struct loop *loop;
+	void (*fn)(struct loop_alarm *);
 };
 
 /* ops may be NULL.  -ENOMEM. */
@@ -53,6 +63,13 @@ void loop_stop(struct loop *);
 void loop_defer(struct loop *, struct loop_deferred *);
 /* Takes it back. */
 void loop_undefer(struct loop *, struct loop_deferred *);
+
+void loop_alarm_init(
+	struct loop_alarm *, struct loop *, void (*fn)(struct loop_alarm *));
+/* Calls fn once, after delay_ms; one that runs is moved.  Cannot fail. */
+void loop_alarm_start(struct loop_alarm *, uint64_t delay_ms);
+/* Allowed on one that does not run. */
+void loop_alarm_stop(struct loop_alarm *);
 
 /* The earliest timer may have become earlier: ops->next_ms is asked at the end
  * of this pass.  Cheap, may be called for each of many timers. */

@@ -51,7 +51,7 @@ net_wait_check(void)
 }
 
 static void
-on_late(evutil_socket_t fd, short what, void *arg)
+on_late(struct loop_alarm *a)
 {
 	wait.late = true;
 	loop_stop(wait.loop);
@@ -60,21 +60,20 @@ on_late(evutil_socket_t fd, short what, void *arg)
 void
 net_wait(struct loop *loop, bool (*holds)(void *), void *ctx)
 {
-	struct timeval tv = {.tv_sec = WAIT_SECONDS};
-	struct event *deadline;
+	struct loop_alarm deadline;
 
 	if (holds(ctx))
 		return;
-	deadline = evtimer_new(loop_base(loop), on_late, NULL);
-	assert_non_null(deadline);
-	evtimer_add(deadline, &tv);
+	/* Takes no memory: some callers let allocations fail. */
+	loop_alarm_init(&deadline, loop, on_late);
+	loop_alarm_start(&deadline, WAIT_SECONDS * 1000);
 	wait.loop = loop;
 	wait.holds = holds;
 	wait.ctx = ctx;
 	wait.late = false;
 	assert_int_equal(loop_run(loop), 0);
 	wait.loop = NULL;
-	event_free(deadline);
+	loop_alarm_stop(&deadline);
 	assert_false(wait.late);
 }
 

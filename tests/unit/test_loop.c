@@ -280,6 +280,65 @@ make(void *arg)
 	return r;
 }
 
+struct ring {
+	struct loop_alarm alarm;
+	struct fixture *f;
+	uint64_t start_ms;
+	uint64_t delay_ms;
+	unsigned again;
+	bool stop;
+};
+
+static void
+on_alarm(struct loop_alarm *a)
+{
+	struct ring *r = container_of(a, struct ring, alarm);
+
+	/* Never early. */
+	assert_true(loop_now_ms() - r->start_ms >= r->delay_ms);
+	r->f->steps[r->f->n_steps++] = (int)r->delay_ms;
+	if (r->again > 0) {
+		r->again--;
+		r->start_ms = loop_now_ms();
+		loop_alarm_start(a, r->delay_ms);
+	} else if (r->stop) {
+		loop_stop(r->f->loop);
+	}
+}
+
+static void
+ring_start(struct ring *r, struct fixture *f, uint64_t delay_ms)
+{
+	r->f = f;
+	r->delay_ms = delay_ms;
+	r->start_ms = loop_now_ms();
+	loop_alarm_init(&r->alarm, f->loop, on_alarm);
+	loop_alarm_start(&r->alarm, delay_ms);
+}
+
+/* Each in its time, also beside the core's timer, stopped ones not at all. */
+static void
+test_alarms(void **state)
+{
+	static const int want[] = {1, 8, 8, 30};
+	struct fixture *f = *state;
+	struct ring late = {.stop = true}, early = {0}, twice = {.again = 1};
+	struct ring never = {0};
+
+	f->due_ms = loop_now_ms() + 15;
+	f->again_ms = f->due_ms + 60000;
+	ring_start(&late, f, 30);
+	ring_start(&twice, f, 8);
+	ring_start(&never, f, 5);
+	ring_start(&early, f, 1);
+	loop_alarm_stop(&never.alarm);
+	assert_int_equal(loop_run(f->loop), 0);
+	assert_int_equal(f->n_steps, ARRAY_LEN(want));
+	assert_memory_equal(f->steps, want, sizeof(want));
+	assert_int_equal(f->ticks, 1);
+	loop_alarm_stop(&never.alarm);
+}
+
 static void
 test_no_memory(void **state)
 {
@@ -335,6 +394,7 @@ main(void)
 		TEST(test_timer),
 		TEST(test_timer_in_the_past),
 		TEST(test_timer_becomes_earlier),
+		TEST(test_alarms),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_no_memory_in_libevent),
 	};
