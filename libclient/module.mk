@@ -34,6 +34,7 @@ libclient_OBJ = $(patsubst %.c,$(B)/obj/%.o,$(libclient_SRC))
 # What goes in: the library's own objects, and of the others what they use.
 libclient_ARCHIVES := $(B)/libproto.a $(B)/libcommon.a
 
+INSTALL_TARGETS += install-libclient
 LIBRARIES += $(B)/$(libclient_NAME).so $(B)/$(libclient_NAME).a \
 	$(B)/$(libclient_NAME).pc $(B)/$(libclient_NAME)-win32.pc
 
@@ -83,12 +84,13 @@ $(B)/libclient.a: $(libclient_OBJ)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 libclient_TESTS := event handle_table lib_calls lib_fail lib_file lib_loss \
-	lib_shutdown lib_slices lib_status pending port
+	lib_shutdown lib_side lib_slices lib_status lib_text pending port
 $(foreach t,$(libclient_TESTS),$(eval test_$(t)_LIBS := proto common)\
 	$(eval test_$(t)_EXTRA := $(B)/obj/tests/unit/lib_daemon.o \
 	$(B)/libclient.a)\
 	$(eval $(B)/obj/tests/unit/test_$(t).o: CPPFLAGS += -Ilibclient))
 $(B)/tests/unit/test_lib_file: LDFLAGS += -Wl,--wrap=fstatfs
+$(B)/tests/unit/test_lib_side: LDFLAGS += -Wl,--wrap=mremap
 $(B)/obj/tests/unit/lib_daemon.o: CPPFLAGS += -Ilibclient
 
 .PHONY: install-libclient
