@@ -16,7 +16,7 @@ async_submit(const struct pdc_target *t, OVERLAPPED *ov, struct pdc_async *a)
 	code = pdc_pending_new(
 		&p, t->instance, ov, a->pending, t->child->port, t->child->key);
 	if (code != ERROR_SUCCESS)
-		return pdc_pending_refuse_early(ov, code);
+		return code;
 	code = pdc_target_link(t, &l);
 	if (code != ERROR_SUCCESS) {
 		pdc_pending_refuse(p, code);

@@ -133,15 +133,6 @@ child_close_type(enum pdc_kind kind)
 	}
 }
 
-static void
-remote_close(struct pdc_link *l, enum ipc_type type, uint64_t handle)
-{
-	Pd__Handle body = PD__HANDLE__INIT;
-
-	body.handle = handle;
-	pdc_link_call(l, type, &body.base, NULL);
-}
-
 /* Gives the child its handle.  A shutdown that has begun finds it on the list,
  * or is found here. */
 static DWORD
@@ -177,14 +168,20 @@ child_open_on(struct pdc_instance *i, const struct pdc_open *open,
 
 	if (l == NULL)
 		return PEERDIST_ERROR_SERVICE_UNAVAILABLE;
+	if (!pdc_link_promise(l)) {
+		pdc_link_unref(l);
+		return ERROR_NOT_ENOUGH_MEMORY;
+	}
 	code = pdc_link_call(l, open->type, open->body, &answer);
 	if (code == ERROR_SUCCESS) {
 		c->remote = answer.handle;
 		c->generation = l->generation;
 		code = child_publish(c, ret_handle);
 		if (code != ERROR_SUCCESS)
-			remote_close(
+			pdc_link_close(
 				l, child_close_type(open->kind), answer.handle);
+	} else {
+		pdc_link_unpromise(l);
 	}
 	pdc_link_unref(l);
 	return code;
@@ -252,10 +249,13 @@ pdc_child_close(PEERDIST_INSTANCE_HANDLE h, HANDLE handle, enum pdc_kind kind,
 	}
 	pthread_mutex_unlock(&t.instance->lock);
 	if (l != NULL)
-		remote_close(l, type, t.child->remote);
+		code = pdc_link_close(l, type, t.child->remote);
 	pdc_link_unref(l);
 	pdc_target_done(&t);
-	return ERROR_SUCCESS;
+	/* Without a daemon there is nothing to be closed.  A shutdown that came
+	 * before us delivers what is pending, perhaps later. */
+	return code == PEERDIST_ERROR_SHUTDOWN_IN_PROGRESS ? code
+							   : ERROR_SUCCESS;
 }
 
 void

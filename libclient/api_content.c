@@ -153,7 +153,7 @@ flush_submit(struct pdc_instance *i, struct pdc_port *port, ULONG_PTR key,
 
 	code = pdc_pending_new(&p, i, ov, PDC_PLAIN, port, key);
 	if (code != ERROR_SUCCESS)
-		return pdc_pending_refuse_early(ov, code);
+		return code;
 	l = pdc_instance_link(i);
 	if (l == NULL) {
 		code = PEERDIST_ERROR_SERVICE_UNAVAILABLE;

@@ -74,9 +74,10 @@ PeerDistShutdown(PEERDIST_INSTANCE_HANDLE hPeerDist)
 		pdc_instance_unref(i);
 		return PEERDIST_ERROR_SHUTDOWN_IN_PROGRESS;
 	}
+	/* First, since the end of the connection would be news to it. */
+	pdc_status_unregister(i);
 	pdc_job_cancel_all(i, NULL, 0);
 	shutdown_remote(i);
-	pdc_status_unregister(i);
 	pdc_instance_stop(i);
 	pdc_children_forget(i);
 	pdc_object_unref(pdc_handle_close(hPeerDist, PDC_INSTANCE));
@@ -161,12 +162,12 @@ register_on(
 	DWORD code;
 
 	code = pdc_api_port(r->port, &port);
-	if (code == ERROR_SUCCESS) {
-		code = pdc_pending_new(&p, i, ov, PDC_STATUS, port, r->key);
-		pdc_port_unref(port);
-	}
 	if (code != ERROR_SUCCESS)
 		return pdc_pending_refuse_early(ov, code);
+	code = pdc_pending_new(&p, i, ov, PDC_STATUS, port, r->key);
+	pdc_port_unref(port);
+	if (code != ERROR_SUCCESS)
+		return code;
 	p->u.status.status = r->status;
 	p->u.status.info = r->info;
 	/* A daemon that is just being reached should be the first news. */

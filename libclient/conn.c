@@ -72,6 +72,7 @@ fork_child(void)
 
 	LIST_FOREACH (i, &instances.all, all_link) {
 		close_if(atomic_load(&i->sock_fd));
+		close_if(atomic_load(&i->watch_fd));
 		close_if(i->epoll_fd);
 		close_if(i->wake_fd);
 	}
@@ -110,7 +111,7 @@ pdc_link_unref(struct pdc_link *l)
 	return NULL;
 }
 
-/* Takes the channel over, also on failure. */
+/* Takes the channel over, unless it fails. */
 static struct pdc_link *
 link_new(struct pdc_instance *i, struct ipc_chan *chan,
 	const struct ipc_greeting *g)
@@ -121,7 +122,6 @@ link_new(struct pdc_instance *i, struct ipc_chan *chan,
 		pdc_area_init(&l->area, g->area.fd, g->area.write_size,
 			g->area.read_size) < 0) {
 		free(l);
-		ipc_chan_free(chan);
 		return NULL;
 	}
 	atomic_init(&l->refs, 1);
@@ -135,11 +135,20 @@ link_new(struct pdc_instance *i, struct ipc_chan *chan,
 	pthread_mutex_init(&l->send_lock, NULL);
 	pthread_mutex_init(&l->recv_lock, NULL);
 	pthread_mutex_init(&l->arm_lock, NULL);
-	pthread_cond_init(&l->room, NULL);
+	pdc_cond_init(&l->room);
 	pthread_cond_init(&l->free_cond, NULL);
 	LIST_INIT(&l->calls);
 	TAILQ_INIT(&l->hungry);
 	return l;
+}
+
+/* Before the socket is closed: its number may soon be somebody else's. */
+static void
+sock_forget(struct pdc_instance *i)
+{
+	pthread_mutex_lock(&i->lock);
+	atomic_store(&i->sock_fd, -1);
+	pthread_mutex_unlock(&i->lock);
 }
 
 /* Socket and greeting; -errno. */
@@ -165,9 +174,7 @@ connect_greet(struct pdc_instance *i, struct ipc_chan **ret_chan,
 		 : ipc_greet(*ret_chan, IPC_FEATURE_AREA, CLIENT_NAME, GREET_MS,
 			   ret_greeting);
 	if (r < 0) {
-		pthread_mutex_lock(&i->lock);
-		atomic_store(&i->sock_fd, -1);
-		pthread_mutex_unlock(&i->lock);
+		sock_forget(i);
 		*ret_chan = ipc_chan_free(*ret_chan);
 	}
 	return err_pass(r);
@@ -191,9 +198,9 @@ connect_link(struct pdc_instance *i)
 	ev.data.ptr = l;
 	if (l == NULL ||
 		epoll_ctl(i->epoll_fd, EPOLL_CTL_ADD, l->fd, &ev) < 0) {
-		pthread_mutex_lock(&i->lock);
-		atomic_store(&i->sock_fd, -1);
-		pthread_mutex_unlock(&i->lock);
+		sock_forget(i);
+		if (l == NULL)
+			ipc_chan_free(chan);
 		return pdc_link_unref(l);
 	}
 	status.status = MIN_OF(g.status, (uint32_t)PEERDIST_STATUS_AVAILABLE);
@@ -203,27 +210,29 @@ connect_link(struct pdc_instance *i)
 	return l;
 }
 
-/* While there is no connection, the socket's folder is watched. */
+/* While there is no connection, the socket's folder is watched.  It may be made
+ * anew with the socket, so each attempt looks for it again. */
 static void
 watch_start(struct pdc_instance *i)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &i->watch_fd};
 	AUTO_FREE char *path = strdup(i->path);
 
-	if (i->watch_fd >= 0 || path == NULL)
+	if (path == NULL)
 		return;
-	i->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (i->watch_fd < 0)
-		return;
+	if (i->watch_fd < 0) {
+		i->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+		if (i->watch_fd < 0)
+			return;
+		epoll_ctl(i->epoll_fd, EPOLL_CTL_ADD, i->watch_fd, &ev);
+	}
 	inotify_add_watch(i->watch_fd, dirname(path), IN_CREATE | IN_MOVED_TO);
-	epoll_ctl(i->epoll_fd, EPOLL_CTL_ADD, i->watch_fd, &ev);
 }
 
 static void
 watch_stop(struct pdc_instance *i)
 {
-	close_if(i->watch_fd);
-	i->watch_fd = -1;
+	close_if(atomic_exchange(&i->watch_fd, -1));
 }
 
 /* One attempt; false: there is still no connection. */
@@ -256,7 +265,7 @@ reader_connect(struct pdc_instance *i)
 	if (!stop)
 		pdc_link_read(l);
 	else
-		pdc_link_fail(l, ERROR_OPERATION_ABORTED);
+		pdc_link_fail(l);
 	pdc_link_give(l);
 	pdc_link_unref(l);
 	return true;
@@ -277,6 +286,20 @@ reader_link(struct pdc_instance *i, bool *ret_stop, bool *ret_wanted)
 	return l;
 }
 
+/* A caller who has the receive side may be waiting for the answer to something
+ * that is still queued, and nobody but us sends it on when there is room: so we
+ * do not wait for him.  The end of a connection cannot be left unwatched. */
+static void
+reader_receive(struct pdc_link *l, uint32_t events)
+{
+	if (events & (EPOLLHUP | EPOLLERR))
+		pdc_link_take(l);
+	else if (!pdc_link_try(l))
+		return;
+	pdc_link_read(l);
+	pdc_link_give(l);
+}
+
 /* What woke us: the connection, the folder, or somebody who wants us to look
  * around (which is done anyway). */
 static void
@@ -295,11 +318,8 @@ reader_event(struct pdc_instance *i, struct pdc_link *l,
 	} else if (l != NULL && ev->data.ptr == l) {
 		if (ev->events & EPOLLOUT)
 			pdc_link_flush(l);
-		if (ev->events & ~(uint32_t)EPOLLOUT) {
-			pdc_link_take(l);
-			pdc_link_read(l);
-			pdc_link_give(l);
-		}
+		if (ev->events & ~(uint32_t)EPOLLOUT)
+			reader_receive(l, ev->events);
 	}
 	(void)n;
 }
@@ -408,7 +428,8 @@ pdc_instance_new(struct pdc_instance **ret_instance)
 		return ERROR_NOT_ENOUGH_MEMORY;
 	pthread_once(&instances.once, instances_init);
 	pdc_object_init(&i->object, PDC_INSTANCE, instance_free);
-	i->watch_fd = i->wake_fd = i->epoll_fd = -1;
+	i->wake_fd = i->epoll_fd = -1;
+	atomic_init(&i->watch_fd, -1);
 	atomic_init(&i->sock_fd, -1);
 	pthread_mutex_init(&i->lock, NULL);
 	pthread_mutex_init(&i->status_lock, NULL);
@@ -461,7 +482,7 @@ pdc_instance_stop(struct pdc_instance *i)
 	pthread_mutex_unlock(&i->lock);
 	if (l != NULL) {
 		pdc_link_take(l);
-		pdc_link_fail(l, ERROR_OPERATION_ABORTED);
+		pdc_link_fail(l);
 		pdc_link_give(l);
 		pdc_link_unref(l);
 	}

@@ -69,6 +69,7 @@ struct pdc_link {
 	uint64_t last_request;
 	bool receiving; /* somebody has the receive side */
 	unsigned n_free_waiters;
+	bool over; /* dead, and all that was pending is delivered */
 
 	/* Of whoever has the receive side: */
 	struct pdc_pending_list hungry; /* adds that wait for room, in order */
@@ -105,8 +106,8 @@ struct pdc_instance {
 	char *path; /* of the socket */
 	int epoll_fd;
 	int wake_fd;
-	int watch_fd;       /* inotify, while there is no connection */
-	atomic_int sock_fd; /* of the connection, for the child after fork */
+	atomic_int watch_fd; /* inotify, while there is no connection */
+	atomic_int sock_fd;  /* of the connection, for the child after fork */
 
 	pthread_mutex_t lock;
 	pthread_cond_t cond; /* link, attempts */
@@ -142,7 +143,8 @@ struct pdc_link *pdc_link_unref(struct pdc_link *);
 
 /* conn_recv.c */
 
-/* Adds the call to those that wait.  4065 when the connection is dead. */
+/* Adds the call to those that wait.  4065 when the connection is dead, and then
+ * all that was pending on it is delivered. */
 DWORD pdc_call_begin(struct pdc_link *, struct pdc_call *);
 /* Waits for the answer, reading if nobody else does, and takes the call off. */
 void pdc_call_wait(struct pdc_link *, struct pdc_call *);
@@ -150,12 +152,15 @@ void pdc_call_wait(struct pdc_link *, struct pdc_call *);
 void pdc_call_drop(struct pdc_link *, struct pdc_call *);
 /* The receive side by name, for who does not wait for an answer. */
 void pdc_link_take(struct pdc_link *);
+/* The same without waiting.  false: somebody has it, and the reader thread will
+ * be woken for what comes when he gives it back. */
+bool pdc_link_try(struct pdc_link *);
 void pdc_link_give(struct pdc_link *);
 /* With the receive side: handles what is there, without blocking. */
 void pdc_link_read(struct pdc_link *);
 /* With the receive side: the connection is over.  Accepted operations complete
- * with code, calls end with 4065. */
-void pdc_link_fail(struct pdc_link *, DWORD code);
+ * with 4057 (995 in Shutdown), then calls end with 4065. */
+void pdc_link_fail(struct pdc_link *);
 
 /* conn_call.c */
 
@@ -163,10 +168,12 @@ enum pdc_send_mode {
 	PDC_SEND_QUEUE, /* never blocks; the caller flushes later */
 	PDC_SEND_NOW,   /* sent at once, as far as the socket takes it */
 	PDC_SEND_END,   /* as NOW, and the last thing to be sent */
+	PDC_SEND_CLOSE, /* as NOW, with a promise: memory is no matter */
 };
 
 /* Waits while too much is queued; not with the receive side, since the daemon
- * may be waiting for us to read. */
+ * may be waiting for us to read.  A daemon that takes nothing for as long as an
+ * answer may take is given up. */
 void pdc_link_wait_room(struct pdc_link *);
 /* fd: goes with the frame, or -1.  0, 8, 4056, 4065. */
 DWORD pdc_link_send(struct pdc_link *, enum ipc_type, uint64_t id,
@@ -187,6 +194,15 @@ struct pdc_answer {
 DWORD pdc_link_call(struct pdc_link *, enum ipc_type,
 	const ProtobufCMessage *body, struct pdc_answer *ret_answer);
 DWORD pdc_link_end(struct pdc_link *);
+
+/* Promises memory for closing one handle, before it is opened: a close must
+ * not fail.  false: out of memory. */
+bool pdc_link_promise(struct pdc_link *);
+/* There is no handle after all. */
+void pdc_link_unpromise(struct pdc_link *);
+/* Uses the promise.  What was pending on the handle is delivered when it
+ * returns, except on 4056: then Shutdown does it. */
+DWORD pdc_link_close(struct pdc_link *, enum ipc_type, uint64_t handle);
 
 struct pdc_submit {
 	enum ipc_type type;
@@ -214,8 +230,8 @@ void pdc_feed_forget(struct pdc_link *, struct pdc_pending *);
 void pdc_status_set(struct pdc_instance *, const struct pdc_service_status *);
 void pdc_status_lost(struct pdc_instance *);
 void pdc_status_get(struct pdc_instance *, struct pdc_service_status *);
-/* Arms the registration or completes it at once.  997; 4058, and the record is
- * refused. */
+/* Arms the registration or completes it at once.  997; 4056, 4058, and the
+ * record is refused. */
 DWORD pdc_status_register(struct pdc_instance *, struct pdc_pending *);
 /* Ends it with 995; false when none is armed. */
 bool pdc_status_unregister(struct pdc_instance *);

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "libclient/conn.h"
+#include "libclient/util.h"
 
 /* With the arm lock. */
 static void
@@ -75,11 +76,19 @@ pdc_link_flush(struct pdc_link *l)
 void
 pdc_link_wait_room(struct pdc_link *l)
 {
+	uint64_t deadline = 0;
+
 	pthread_mutex_lock(&l->send_lock);
 	l->n_room_waiters++;
 	while (ipc_chan_queued(l->chan) >= PDC_QUEUE_MAX &&
-		!atomic_load(&l->dead))
-		pthread_cond_wait(&l->room, &l->send_lock);
+		!atomic_load(&l->dead)) {
+		if (deadline == 0)
+			deadline = pdc_deadline_us(PDC_ANSWER_TIMEOUT_MS);
+		if (pdc_cond_wait_until(&l->room, &l->send_lock, deadline))
+			continue;
+		shutdown(l->fd, SHUT_RDWR);
+		deadline = UINT64_MAX; /* until the receive side sees it */
+	}
 	l->n_room_waiters--;
 	pthread_mutex_unlock(&l->send_lock);
 }
@@ -95,8 +104,11 @@ pdc_link_send(struct pdc_link *l, enum ipc_type type, uint64_t id,
 		code = PEERDIST_ERROR_SERVICE_UNAVAILABLE;
 	else if (l->ended && mode != PDC_SEND_QUEUE)
 		code = PEERDIST_ERROR_SHUTDOWN_IN_PROGRESS;
-	else if (ipc_chan_queue(l->chan, type, id, body, &fd, fd >= 0 ? 1 : 0) <
-		0)
+	else if (mode == PDC_SEND_CLOSE)
+		ipc_chan_unreserve(l->chan, 1);
+	if (code == ERROR_SUCCESS &&
+		ipc_chan_queue(l->chan, type, id, body, &fd, fd >= 0 ? 1 : 0) <
+			0)
 		code = ERROR_NOT_ENOUGH_MEMORY;
 	if (code == ERROR_SUCCESS) {
 		l->ended = l->ended || mode == PDC_SEND_END;
@@ -105,6 +117,15 @@ pdc_link_send(struct pdc_link *l, enum ipc_type type, uint64_t id,
 	}
 	pthread_mutex_unlock(&l->send_lock);
 	return code;
+}
+
+/* The call will not be answered.  Not on a dead connection: there it is ended
+ * once what was pending is delivered, and the caller may rely on that. */
+static bool
+not_sent(DWORD code)
+{
+	return code != ERROR_SUCCESS &&
+		code != PEERDIST_ERROR_SERVICE_UNAVAILABLE;
 }
 
 static DWORD
@@ -119,7 +140,7 @@ link_request(struct pdc_link *l, enum ipc_type type,
 	if (code != ERROR_SUCCESS)
 		return code;
 	code = pdc_link_send(l, type, call.id, body, -1, mode);
-	if (code != ERROR_SUCCESS) {
+	if (not_sent(code)) {
 		pdc_call_drop(l, &call);
 		return code;
 	}
@@ -144,6 +165,36 @@ pdc_link_end(struct pdc_link *l)
 	return link_request(l, IPC_SESSION_END, NULL, PDC_SEND_END, NULL);
 }
 
+/* The frame of a close is smaller than what is promised, and nothing has to
+ * grow for what takes the place of a promise. */
+bool
+pdc_link_promise(struct pdc_link *l)
+{
+	int r;
+
+	pthread_mutex_lock(&l->send_lock);
+	r = ipc_chan_reserve(l->chan, 1);
+	pthread_mutex_unlock(&l->send_lock);
+	return r == 0;
+}
+
+void
+pdc_link_unpromise(struct pdc_link *l)
+{
+	pthread_mutex_lock(&l->send_lock);
+	ipc_chan_unreserve(l->chan, 1);
+	pthread_mutex_unlock(&l->send_lock);
+}
+
+DWORD
+pdc_link_close(struct pdc_link *l, enum ipc_type type, uint64_t handle)
+{
+	Pd__Handle body = PD__HANDLE__INIT;
+
+	body.handle = handle;
+	return link_request(l, type, &body.base, PDC_SEND_CLOSE, NULL);
+}
+
 static DWORD
 submit_and_wait(struct pdc_link *l, struct pdc_pending *p, struct pdc_submit *s)
 {
@@ -155,7 +206,7 @@ submit_and_wait(struct pdc_link *l, struct pdc_pending *p, struct pdc_submit *s)
 	if (s->slice != NULL)
 		pdc_feed_place(l, p, p->u.add.len, true, s->slice);
 	code = pdc_link_send(l, s->type, p->id, s->body, s->fd, PDC_SEND_NOW);
-	if (code != ERROR_SUCCESS) {
+	if (not_sent(code)) {
 		pdc_call_drop(l, &call);
 		if (s->slice != NULL && s->slice->inline_data.len == 0)
 			pdc_area_release(

@@ -6,9 +6,9 @@
  * reader thread's watch of the socket, and handles every frame in order until
  * its own answer has come.  Then it empties what was read and hands the side
  * on: to another thread that waits for an answer, or back to the reader thread
- * by watching the socket again.  One thread at a time has it (`receiving`), so frames are handled strictly in order, and whatever a
- * frame tells - a packet posted, an event set - is done before the answer
- * behind it wakes anyone.
+ * by watching the socket again.  One thread at a time has it (`receiving`), so
+ * frames are handled strictly in order, and whatever a frame tells - a packet
+ * posted, an event set - is done before the answer behind it wakes anyone.
  *
  * All accepted operations end here: by COMPLETE, or all at once when the
  * connection is over (pdc_link_fail).
@@ -58,6 +58,8 @@ pdc_call_begin(struct pdc_link *l, struct pdc_call *c)
 	pdc_link_wait_room(l);
 	pthread_mutex_lock(&l->recv_lock);
 	if (atomic_load(&l->dead)) {
+		while (!l->over)
+			pthread_cond_wait(&l->free_cond, &l->recv_lock);
 		pthread_mutex_unlock(&l->recv_lock);
 		return PEERDIST_ERROR_SERVICE_UNAVAILABLE;
 	}
@@ -78,7 +80,8 @@ pdc_call_drop(struct pdc_link *l, struct pdc_call *c)
 {
 	pthread_mutex_lock(&l->recv_lock);
 	LIST_REMOVE(c, link);
-	if (c->receiver)
+	/* It may have been handed to us while we were not yet waiting. */
+	if (c->receiver || !l->receiving)
 		link_give_locked(l);
 	pthread_mutex_unlock(&l->recv_lock);
 	pthread_cond_destroy(&c->cond);
@@ -214,12 +217,13 @@ link_handle(struct pdc_link *l, struct ipc_msg *m)
 	}
 }
 
-/* Handles all whole frames that were read.  false: the connection is over. */
+/* Handles all whole frames that were read.  false: the connection is over; what
+ * is left in it counts no more. */
 static bool
 link_drain(struct pdc_link *l)
 {
 	struct ipc_msg m;
-	bool ok = true;
+	bool ok = !atomic_load(&l->dead);
 	int r;
 
 	while (ok && (r = ipc_chan_next(l->chan, &m)) != -EAGAIN) {
@@ -251,7 +255,7 @@ pdc_link_read(struct pdc_link *l)
 		ok = r == 0 && link_drain(l);
 	}
 	if (!ok)
-		pdc_link_fail(l, PEERDIST_ERROR_INVALIDATED);
+		pdc_link_fail(l);
 }
 
 /* Reads until the call is answered. */
@@ -266,7 +270,7 @@ link_read_for(struct pdc_link *l, struct pdc_call *c)
 			link_drain(l) && (c->done || clock_now_us() < deadline);
 	}
 	if (!ok)
-		pdc_link_fail(l, PEERDIST_ERROR_INVALIDATED);
+		pdc_link_fail(l);
 }
 
 void
@@ -279,6 +283,20 @@ pdc_link_take(struct pdc_link *l)
 	l->n_free_waiters--;
 	l->receiving = true;
 	pthread_mutex_unlock(&l->recv_lock);
+}
+
+bool
+pdc_link_try(struct pdc_link *l)
+{
+	bool got;
+
+	pthread_mutex_lock(&l->recv_lock);
+	got = !l->receiving;
+	l->receiving = true;
+	if (!got)
+		pdc_link_watch(l, false);
+	pthread_mutex_unlock(&l->recv_lock);
+	return got;
 }
 
 void
@@ -325,6 +343,8 @@ calls_fail(struct pdc_link *l)
 		c->code = PEERDIST_ERROR_SERVICE_UNAVAILABLE;
 		pthread_cond_signal(&c->cond);
 	}
+	l->over = true;
+	pthread_cond_broadcast(&l->free_cond);
 	pthread_mutex_unlock(&l->recv_lock);
 }
 
@@ -339,19 +359,31 @@ link_detach(struct pdc_link *l)
 	pthread_mutex_lock(&i->lock);
 	if (i->link == l) {
 		i->link = NULL;
-		atomic_store(&i->sock_fd, -1);
 		was = true;
 	}
+	if (atomic_load(&i->sock_fd) == l->fd)
+		atomic_store(&i->sock_fd, -1);
 	pthread_mutex_unlock(&i->lock);
 	if (was)
 		pdc_link_unref(l);
 	pdc_instance_wake(i);
 }
 
-void
-pdc_link_fail(struct pdc_link *l, DWORD code)
+static DWORD
+link_fail_code(struct pdc_instance *i)
 {
-	struct pdc_outcome outcome = {.code = code};
+	bool stop;
+
+	pthread_mutex_lock(&i->lock);
+	stop = i->stop;
+	pthread_mutex_unlock(&i->lock);
+	return stop ? ERROR_OPERATION_ABORTED : PEERDIST_ERROR_INVALIDATED;
+}
+
+void
+pdc_link_fail(struct pdc_link *l)
+{
+	struct pdc_outcome outcome = {.code = link_fail_code(l->instance)};
 	struct pdc_pending *p;
 	uint32_t pos = 0;
 	bool was;

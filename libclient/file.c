@@ -269,6 +269,25 @@ job_open(struct pdc_job *j, const struct publish *a)
 		j->ident, j->left, a->file->pOptions, NULL, 0, &j->stream);
 }
 
+/* From here on others may end it.  A shutdown that has begun finds it on the
+ * list, or is found here. */
+static DWORD
+job_list(struct pdc_job *j, struct pdc_pending *p)
+{
+	struct pdc_instance *i = j->instance;
+	DWORD code = ERROR_SUCCESS;
+
+	pthread_mutex_lock(&i->lock);
+	if (atomic_load(&i->shutting)) {
+		code = PEERDIST_ERROR_SHUTDOWN_IN_PROGRESS;
+	} else {
+		j->pending = p;
+		LIST_INSERT_HEAD(&i->jobs, j, link);
+	}
+	pthread_mutex_unlock(&i->lock);
+	return code;
+}
+
 static DWORD
 publish_by_job(struct pdc_instance *i, const struct publish *a)
 {
@@ -278,14 +297,12 @@ publish_by_job(struct pdc_instance *i, const struct publish *a)
 
 	code = pdc_pending_new(&p, i, a->ov, PDC_FILE, a->port, a->key);
 	if (code != ERROR_SUCCESS)
-		return pdc_pending_refuse_early(a->ov, code);
+		return code;
 	j = job_new(i, a);
 	code = j != NULL ? job_open(j, a) : ERROR_NOT_ENOUGH_MEMORY;
+	if (code == ERROR_SUCCESS)
+		code = job_list(j, p);
 	if (code == ERROR_SUCCESS) {
-		pthread_mutex_lock(&i->lock);
-		j->pending = p;
-		LIST_INSERT_HEAD(&i->jobs, j, link);
-		pthread_mutex_unlock(&i->lock);
 		code = job_start(j);
 		if (code == ERROR_SUCCESS) {
 			job_unref(j);
@@ -316,7 +333,7 @@ publish_by_daemon(struct pdc_instance *i, const struct publish *a)
 
 	code = pdc_pending_new(&p, i, a->ov, PDC_PLAIN, a->port, a->key);
 	if (code != ERROR_SUCCESS)
-		return pdc_pending_refuse_early(a->ov, code);
+		return code;
 	l = pdc_instance_link(i);
 	if (l == NULL) {
 		pdc_pending_refuse(p, PEERDIST_ERROR_SERVICE_UNAVAILABLE);

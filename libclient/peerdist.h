@@ -11,8 +11,8 @@
  *
  * Results.  Functions return 0 (ERROR_SUCCESS) or an error number; only
  * PeerDistGetOverlappedResult reports through GetLastError.  A successful
- * cancel leaves the thread's last error at 995 (ERROR_OPERATION_ABORTED);
- * nothing else touches it.
+ * cancel, and an Unregister that ended something, leave the thread's last error
+ * at 995 (ERROR_OPERATION_ABORTED); nothing else touches it.
  *
  * Asynchronous calls (marked "async" below) return 997 (ERROR_IO_PENDING) when
  * the operation is accepted: then exactly one completion is delivered, perhaps
@@ -35,18 +35,23 @@
  *   87    ERROR_INVALID_PARAMETER [L] a NULL pointer, a reserved member that is
  *         not 0, a size or version out of bounds, or (async) an OVERLAPPED
  *         whose operation is still pending
- *   8     ERROR_NOT_ENOUGH_MEMORY [L, S]
  *   4056  PEERDIST_ERROR_SHUTDOWN_IN_PROGRESS [L] another thread is inside
- *         PeerDistShutdown
+ *         PeerDistShutdown, which ends what this call was about
+ *   8     ERROR_NOT_ENOUGH_MEMORY [L, S] but never from a close, GetStatus(Ex),
+ *         Unregister or Shutdown.  Also the completion of an operation for
+ *         which the service had no memory
  * and, where "service errors" are named below,
  *   1260  ERROR_ACCESS_DISABLED_BY_POLICY [S] the service is disabled, or this
  *         user may not use this part of it
  *   4065  PEERDIST_ERROR_SERVICE_UNAVAILABLE [S] it is starting or stopping;
  *         [L] it cannot be reached or does not answer within 10 seconds
- *   4057  PEERDIST_ERROR_INVALIDATED [L, S] the handle was opened before the
- *         service was last disabled, stopped or restarted: only closing it is
- *         left.  Also the completion of operations that were pending then
- *   1450  ERROR_NO_SYSTEM_RESOURCES [S] over a quota of the user
+ *   4057  PEERDIST_ERROR_INVALIDATED [L, S] the second handle was opened before
+ *         the service was last disabled, stopped or restarted: only closing it
+ *         is left; so never from a call without a second handle.  Also the
+ *         completion of operations that were pending then
+ *   1450  ERROR_NO_SYSTEM_RESOURCES [S] over a quota of the user; [L] too many
+ *         operations pending.  Not from calls that make neither an object nor
+ *         an operation, unless they are the first of one session too many
  * They are checked in this order: 87, 6 and 4056, 1260 and 4065, 4057, then
  * whatever the function itself says.
  *
@@ -172,7 +177,7 @@ DWORD WINAPI PeerDistRegisterForStatusChangeNotification(
 /*
  * Ends the registration, of either form, with 995, delivered before it returns.
  *
- * 0, also when none is armed; 6 [L].
+ * 0, also when none is armed; 87; 6 [L].
  * Page: nf-peerdist-peerdistunregisterforstatuschangenotification
  */
 DWORD WINAPI PeerDistUnregisterForStatusChangeNotification(
@@ -200,8 +205,10 @@ DWORD WINAPI PeerDistServerPublishStream(PEERDIST_INSTANCE_HANDLE hPeerDist,
  * of the calls.  Offset and OffsetHigh must be 0.
  *
  * Returns 997; 87 (also for 0 bytes); 6; service errors; 4060
- * PEERDIST_ERROR_ALREADY_COMPLETED [S].  Completes 0; 4061 more than the
- * declared length; 112, 1117; 995; 4057 [S].  Bytes: all, or 0 on failure.
+ * PEERDIST_ERROR_ALREADY_COMPLETED; 8, 13, 112, 995 or 4061, the first error of
+ * a stream that failed: only closing it is left [S].  Completes 0; 4061
+ * PEERDIST_ERROR_OUT_OF_BOUNDS more than the declared length; 112
+ * ERROR_DISK_FULL; 995; 4057; 8 [S].  Bytes: all, or 0 on failure.
  * Page: nf-peerdist-peerdistserverpublishaddtostream
  */
 DWORD WINAPI PeerDistServerPublishAddToStream(
@@ -212,9 +219,10 @@ DWORD WINAPI PeerDistServerPublishAddToStream(
  * Async.  Ends the stream; when it completes with 0 the content is published.
  * The handle must still be closed.  Offset and OffsetHigh must be 0.
  *
- * Returns 997; 87; 6; service errors; 4060 [S].  Completes 0; 13
- * ERROR_INVALID_DATA nothing was added or not what was declared; 112, 1117;
- * 995; 4057 [S].  Bytes 0.
+ * Returns 997; 87; 6; service errors; 4060; 8, 13, 112, 995 or 4061 as above
+ * [S].  Completes 0; 13 ERROR_INVALID_DATA nothing was added, or less than was
+ * declared; 4061, 112, 995 also when an addition before it failed so; 4057; 8
+ * [S].  Bytes 0.
  * Page: nf-peerdist-peerdistserverpublishcompletestream
  */
 DWORD WINAPI PeerDistServerPublishCompleteStream(
@@ -350,9 +358,10 @@ DWORD WINAPI PeerDistClientCompleteContentInformation(
  * length, overlaps and repeats are allowed.
  *
  * Returns 997; 87 (also for 0 bytes); 6; service errors; 4054
- * PEERDIST_ERROR_NOT_INITIALIZED content information is not complete [S].
- * Completes 0; 13 a block does not match its hash; 112, 1117; 4061 behind the
- * end of the content; 995; 4057 [S].  Bytes: all, or 0.
+ * PEERDIST_ERROR_NOT_INITIALIZED content information is not complete; 4050,
+ * 4051 it was refused: only closing the handle is left [S].  Completes 0; 13 a
+ * block does not match its hash; 112; 1117 ERROR_IO_DEVICE; 4061 behind the end
+ * of the content; 995; 4057; 8 [S].  Bytes: all, or 0.
  * Page: nf-peerdist-peerdistclientadddata
  */
 DWORD WINAPI PeerDistClientAddData(PEERDIST_INSTANCE_HANDLE hPeerDist,
@@ -366,11 +375,11 @@ DWORD WINAPI PeerDistClientAddData(PEERDIST_INSTANCE_HANDLE hPeerDist,
  * cache has from there on.  Any number may be outstanding, in any order.
  * dwTimeoutInMilliseconds: 0 to 0xFFFFFFFE, see the two constants above.
  *
- * Returns 997; 87 (also for INFINITE); 6; service errors; 4054 [S].
- * Completes 0: bytes, and offset where they start; 4052
- * PEERDIST_ERROR_MISSING_DATA and 1460 ERROR_TIMEOUT: offset and bytes are
+ * Returns 997; 87 (also for INFINITE); 6; service errors; 4054, 4050, 4051 as
+ * PeerDistClientAddData [S].  Completes 0: bytes, and offset where they start;
+ * 4052 PEERDIST_ERROR_MISSING_DATA and 1460 ERROR_TIMEOUT: offset and bytes are
  * start and length of the missing range; 4053 outside of the content; 995;
- * 4057 [S].  Page: nf-peerdist-peerdistclientblockread
+ * 4057; 8 [S].  Page: nf-peerdist-peerdistclientblockread
  */
 DWORD WINAPI PeerDistClientBlockRead(PEERDIST_INSTANCE_HANDLE hPeerDist,
 	PEERDIST_CONTENT_HANDLE hContentHandle, DWORD cbMaxNumberOfBytes,
@@ -530,8 +539,9 @@ typedef struct _PDW_PUBLISH_FILE {
  * PeerDistServerCancelAsyncOperation; there is no handle to close.
  *
  * Returns 997; 87 (also: not a regular file); 6 (also: not a descriptor);
- * service errors; 4058, 4061 [S].  Completes 0; 13 the file changed; 112,
- * 1117; 995; 4057.  Bytes 0.
+ * service errors; 4058; 4061 the range is not inside; 13 there is nothing in
+ * it; 1117 the file's size could not be read [S].  Completes 0; 13 the file
+ * changed; 112; 1117 it could not be read; 995; 4057; 8 [L, S].  Bytes 0.
  */
 DWORD WINAPI pdw_ServerPublishFile(PEERDIST_INSTANCE_HANDLE hPeerDist,
 	const PDW_PUBLISH_FILE *pFile, HANDLE hCompletionPort,

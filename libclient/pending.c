@@ -202,7 +202,7 @@ pdc_pending_new(struct pdc_pending **ret_pending, const void *owner,
 	DWORD code;
 
 	if (p == NULL)
-		return ERROR_NOT_ENOUGH_MEMORY;
+		return pdc_pending_refuse_early(ov, ERROR_NOT_ENOUGH_MEMORY);
 	atomic_init(&p->refs, 1);
 	atomic_init(&p->done, 0);
 	p->owner = owner;
@@ -215,11 +215,17 @@ pdc_pending_new(struct pdc_pending **ret_pending, const void *owner,
 		pdc_object_ref(&port->object);
 		p->port = port;
 	}
-	code = pending_get_event(p, ov->hEvent);
-	if (code == ERROR_SUCCESS)
-		code = pending_enter(p);
+	code = pending_enter(p);
 	if (code != ERROR_SUCCESS) {
 		pdc_pending_unref(p);
+		/* One in use may complete just now; then it must keep that. */
+		if (code != ERROR_INVALID_PARAMETER)
+			pdc_pending_refuse_early(ov, code);
+		return code;
+	}
+	code = pending_get_event(p, ov->hEvent);
+	if (code != ERROR_SUCCESS) {
+		pdc_pending_refuse(p, code);
 		return code;
 	}
 	if (p->event != NULL)

@@ -80,9 +80,10 @@ struct pdc_outcome {
 	uint64_t offset;
 };
 
-/* Starts an operation: takes event and port references, enters the OVERLAPPED,
- * marks it pending and clears the event.  0, or what the call returns: 6 (the
- * event), 8, 87 (the OVERLAPPED is in use).  port may be NULL. */
+/* Starts an operation: enters the OVERLAPPED, takes event and port references,
+ * marks it pending and clears the event.  0, or what the call returns: 87 (the
+ * OVERLAPPED is in use), 6 (the event), 8; then the OVERLAPPED shows it, unless
+ * another operation has it.  port may be NULL. */
 DWORD pdc_pending_new(struct pdc_pending **ret_pending, const void *owner,
 	OVERLAPPED *, enum pdc_pending_kind, struct pdc_port *port,
 	ULONG_PTR key);

@@ -53,7 +53,16 @@ pdc_table_free(void *table, size_t size)
 }
 
 /* The checker of sanitizer builds must see each record by itself. */
-#ifndef __SANITIZE_ADDRESS__
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define PLAIN_RECORDS
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define PLAIN_RECORDS
+#endif
+
+#ifndef PLAIN_RECORDS
 
 /* Records begin at cache lines. */
 #define LINE 64u

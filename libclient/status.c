@@ -77,25 +77,28 @@ pdc_status_get(struct pdc_instance *i, struct pdc_service_status *ret)
 DWORD
 pdc_status_register(struct pdc_instance *i, struct pdc_pending *p)
 {
-	bool at_once = false, busy;
+	DWORD code = ERROR_IO_PENDING;
+	bool at_once = false;
 
 	pthread_mutex_lock(&i->status_lock);
-	busy = i->armed != NULL;
-	if (!busy && i->current.status != i->notified) {
+	/* Asked here, so that Shutdown finds whatever is armed. */
+	if (atomic_load(&i->shutting)) {
+		code = PEERDIST_ERROR_SHUTDOWN_IN_PROGRESS;
+	} else if (i->armed != NULL) {
+		code = PEERDIST_ERROR_ALREADY_EXISTS;
+	} else if (i->current.status != i->notified) {
 		at_once = true;
 		i->notified = i->current.status;
 		status_fill(p, &i->current);
-	} else if (!busy) {
+	} else {
 		i->armed = p;
 	}
 	pthread_mutex_unlock(&i->status_lock);
-	if (busy) {
-		pdc_pending_refuse(p, PEERDIST_ERROR_ALREADY_EXISTS);
-		return PEERDIST_ERROR_ALREADY_EXISTS;
-	}
-	if (at_once)
+	if (code != ERROR_IO_PENDING)
+		pdc_pending_refuse(p, code);
+	else if (at_once)
 		pdc_pending_deliver(p, &outcome_ok);
-	return ERROR_IO_PENDING;
+	return code;
 }
 
 bool

@@ -38,6 +38,12 @@ test_by_address(void **state)
 		ERROR_INVALID_PARAMETER);
 	pdc_pending_refuse_early(&ov, 87);
 	assert_int_equal(ov.Internal, PDC_INTERNAL_PENDING);
+	/* In use comes before what is wrong with its event. */
+	ov.hEvent = (HANDLE)(uintptr_t)0x7777774;
+	assert_int_equal(
+		pdc_pending_new(&second, NULL, &ov, PDC_PLAIN, NULL, 0),
+		ERROR_INVALID_PARAMETER);
+	assert_int_equal(ov.Internal, PDC_INTERNAL_PENDING);
 	found = pdc_pending_find(&ov);
 	assert_ptr_equal(found, p);
 	pdc_pending_unref(found);
@@ -47,6 +53,11 @@ test_by_address(void **state)
 	assert_int_equal(ov.InternalHigh, 3);
 	assert_true(PeerDistGetOverlappedResult(&ov, &bytes, TRUE));
 	assert_int_equal(bytes, 3);
+	assert_int_equal(pdc_pending_new(&p, NULL, &ov, PDC_PLAIN, NULL, 0),
+		ERROR_INVALID_HANDLE);
+	assert_int_equal(ov.Internal, 0xC0070006);
+	assert_null(pdc_pending_find(&ov));
+	ov.hEvent = NULL;
 	p = start(&ov);
 	pdc_pending_refuse(p, 4065);
 	assert_int_equal(ov.Internal, 0xC0070FE1);
