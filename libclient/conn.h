@@ -60,8 +60,8 @@ struct pdc_link {
 	pthread_mutex_t send_lock; /* sending half of chan, ended */
 	pthread_cond_t room;
 	unsigned n_room_waiters;
-	bool ended; /* SESSION_END is queued: nothing comes behind it */
-	bool full;  /* the socket took no more last time */
+	bool ended;       /* SESSION_END is queued: nothing comes behind it */
+	atomic_bool full; /* the socket took no more last time */
 
 	pthread_mutex_t recv_lock; /* calls, receiving */
 	pthread_cond_t free_cond;

@@ -55,9 +55,9 @@ link_flush_locked(struct pdc_link *l)
 {
 	int r = ipc_chan_flush(l->chan);
 
-	if ((r == -EAGAIN) != l->full) {
-		l->full = r == -EAGAIN;
-		link_watch_room(l, l->full);
+	if ((r == -EAGAIN) != atomic_load(&l->full)) {
+		atomic_store(&l->full, r == -EAGAIN);
+		link_watch_room(l, r == -EAGAIN);
 	}
 	if (r < 0 && r != -EAGAIN)
 		shutdown(l->fd, SHUT_RDWR);
@@ -78,6 +78,10 @@ pdc_link_wait_room(struct pdc_link *l)
 {
 	uint64_t deadline = 0;
 
+	/* Much is queued only behind a full socket; the usual call need not take
+	 * the lock for that. */
+	if (!atomic_load(&l->full))
+		return;
 	pthread_mutex_lock(&l->send_lock);
 	l->n_room_waiters++;
 	while (ipc_chan_queued(l->chan) >= PDC_QUEUE_MAX &&
