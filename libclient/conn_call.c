@@ -78,8 +78,8 @@ pdc_link_wait_room(struct pdc_link *l)
 {
 	uint64_t deadline = 0;
 
-	/* Much is queued only behind a full socket; the usual call need not take
-	 * the lock for that. */
+	/* Much is queued only behind a full socket; the usual call need not
+	 * take the lock for that. */
 	if (!atomic_load(&l->full))
 		return;
 	pthread_mutex_lock(&l->send_lock);
