@@ -138,7 +138,8 @@ class Client:
         if fds:
             sent = socket.send_fds(self.socket, [octets], list(fds))
             octets = octets[sent:]
-        self.socket.sendall(octets)
+        if octets:
+            self.socket.sendall(octets)
 
     def send(self, kind, number, body=b"", flags=0, fds=()):
         self.raw(frame(kind, number, body, flags, len(fds)), fds)
