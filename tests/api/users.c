@@ -89,6 +89,9 @@ case_two_users(void)
 
 	if (geteuid() != 0)
 		test_skip("two users need root");
+#ifdef __SANITIZE_THREAD__
+	test_skip("the thread sanitizer allows no threads after a fork");
+#endif
 	test_start_silent(NULL);
 	s.b = test_random(BLOCK, 1);
 	s.info = test_describe(&s.b, 1);
