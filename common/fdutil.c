@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/err.h"
@@ -189,5 +190,30 @@ fd_check_regular(int fd)
 		return err_new(-errno);
 	if (!(st.stx_mask & STATX_TYPE) || !S_ISREG(st.stx_mode))
 		return err_new(-EINVAL);
+	return 0;
+}
+
+int
+fd_may_stall(int fd)
+{
+	/* Numbers of statfs(2). */
+	static const uint32_t types[] = {
+		0x65735546, /* FUSE */
+		0x00006969, /* NFS */
+		0xff534d42, /* CIFS */
+		0xfe534d42, /* SMB2 */
+		0x0000517b, /* SMB */
+		0x01021997, /* 9P */
+		0x00c36400, /* Ceph */
+		0x5346414f, /* AFS */
+		0x73757245, /* Coda */
+	};
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) != 0)
+		return err_new(-errno);
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if ((uint32_t)fs.f_type == types[i])
+			return 1;
 	return 0;
 }

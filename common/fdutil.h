@@ -30,4 +30,8 @@ int fd_memfd_check(int fd, size_t size);
  * 0 for a regular file, -EINVAL for anything else, -errno. */
 int fd_check_regular(int fd);
 
+/* 1 when the file system is FUSE or of the network, where somebody's slow
+ * server can make any call wait for ever; 0 otherwise; -errno. */
+int fd_may_stall(int fd);
+
 #endif

@@ -30,6 +30,11 @@ connection_failed(int r)
 	case EPIPE:
 		return out_error(CTL_UNAVAILABLE,
 			"%s: the service closed the connection", arg_socket);
+	case ENOENT:
+	case ECONNREFUSED:
+		return out_error(CTL_UNAVAILABLE,
+			"%s: %s; the service is not running there", arg_socket,
+			strerror(-r));
 	default:
 		return out_error(
 			CTL_UNAVAILABLE, "%s: %s", arg_socket, strerror(-r));

@@ -267,10 +267,12 @@ const struct cmd cmd_config = {
 	.args = "show [--origin]|check [FILE]",
 	.help = "Settings.\n"
 		"  show [--origin]  those in force, and who set them\n"
-		"  check [FILE]     reads the settings as they are now in the\n"
-		"                   files and prints what is wrong; exit "
-		"status\n"
-		"                   7 when something is",
+		"  check [FILE]     reads the settings as they are now in\n"
+		"                   /etc/peerdist, or in FILE and what belongs "
+		"to\n"
+		"                   it, and prints what is wrong; exit status "
+		"7\n"
+		"                   when something is",
 	.run = run_config,
 };
 

@@ -94,6 +94,6 @@ const struct cmd cmd_status = {
 	.name = "status",
 	.args = "[--all]",
 	.help = "Mode, versions, listeners and caches of the service.\n"
-		"  --all  counters and limits, too",
+		"  --all  peers and all counters, too",
 	.run = run_status,
 };

@@ -117,6 +117,8 @@ take_option(int option)
 
 	switch (option) {
 	case 's':
+		if (optarg[0] == '\0')
+			return usage("the path of the socket is empty", "");
 		arg_socket = optarg;
 		return CTL_OK;
 	case 'j':

@@ -10,7 +10,7 @@
 #include "ctl/out.h"
 
 #define COLUMNS_MAX 16
-#define CELL_MAX    128
+#define CELL_MAX    160 /* 64 bytes in hexadecimal, and some */
 
 static enum out_color color = OUT_COLOR_AUTO;
 

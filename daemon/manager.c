@@ -22,6 +22,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -150,22 +151,25 @@ on_pool_readable(void *ctx)
 
 /* Settings. */
 
+/* The caller of peerdistctl reload sees these, too. */
 static void
-log_needs_restart(const struct conf *old, const struct conf *new)
+report_needs_restart(struct manager *m, const struct conf *new)
 {
 	static const char *const fixed[][2] = {{"Service", "Socket"},
 		{"Service", "Workers"}, {"Service", "StateDirectory"},
 		{"Limits", "DataArea"}};
+	char text[64];
 
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
 		const char *section = fixed[i][0], *name = fixed[i][1];
+		const struct conf_value *v = conf_value_of(new, section, name);
 
-		if (strcmp(conf_value_of(old, section, name)->text,
-			    conf_value_of(new, section, name)->text) != 0)
-			log_event(LOG_WARNING,
-				"Setting needs a restart to take effect",
-				LOG_STR("SECTION", section),
-				LOG_STR("SETTING", name));
+		if (strcmp(conf_value_of(m->conf, section, name)->text,
+			    v->text) == 0)
+			continue;
+		snprintf(text, sizeof(text), "%s.%s needs a restart to change",
+			section, name);
+		problems_add(&m->problems, v->origin, text);
 	}
 }
 
@@ -198,7 +202,7 @@ reload(struct manager *m)
 	if (r == 0)
 		r = apply_settings(m, conf);
 	if (r == 0) {
-		log_needs_restart(m->conf, conf);
+		report_needs_restart(m, conf);
 		conf_free(m->conf);
 		m->conf = conf;
 		log_event(LOG_NOTICE, "Settings reloaded",

@@ -16,9 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "common/fdutil.h"
 #include "common/macros.h"
 #include "libclient/api.h"
 
@@ -50,31 +50,6 @@ struct publish {
 	OVERLAPPED *ov;
 	uint32_t version;
 };
-
-/* Numbers of statfs(2). */
-static bool
-fs_may_stall(int fd)
-{
-	static const uint32_t types[] = {
-		0x65735546, /* FUSE */
-		0x00006969, /* NFS */
-		0xFF534D42, /* CIFS */
-		0xFE534D42, /* SMB 2 */
-		0x0000517B, /* SMB */
-		0x01021997, /* 9p */
-		0x5346414F, /* AFS */
-		0x00C36400, /* Ceph */
-		0x73757245, /* Coda */
-	};
-	struct statfs fs;
-
-	if (fstatfs(fd, &fs) < 0)
-		return true;
-	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		if ((uint32_t)fs.f_type == types[i])
-			return true;
-	return false;
-}
 
 static void
 job_unref(struct pdc_job *j)
@@ -387,7 +362,7 @@ pdw_ServerPublishFile(PEERDIST_INSTANCE_HANDLE hPeerDist,
 	code = pdc_api_port(hCompletionPort, &a.port);
 	if (code != ERROR_SUCCESS)
 		pdc_pending_refuse_early(lpOverlapped, code);
-	else if (fs_may_stall(pFile->fd))
+	else if (fd_may_stall(pFile->fd) != 0)
 		code = publish_by_job(i, &a);
 	else
 		code = publish_by_daemon(i, &a);

@@ -23,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/close.h"
@@ -172,42 +171,22 @@ job_of(struct env_job *e)
 		container_of(e, struct core_job, env), struct file_job, job);
 }
 
-/* By the numbers of statfs(2). */
-static bool
-fs_may_stall(const struct statfs *fs)
-{
-	static const uint32_t types[] = {
-		0x65735546, /* FUSE */
-		0x00006969, /* NFS */
-		0xff534d42, /* CIFS */
-		0xfe534d42, /* SMB2 */
-		0x0000517b, /* SMB */
-		0x01021997, /* 9P */
-		0x00c36400, /* Ceph */
-		0x5346414f, /* AFS */
-		0x73757245, /* Coda */
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		if ((uint32_t)fs->f_type == types[i])
-			return true;
-	return false;
-}
-
 static void
 look_run(struct env_job *e, struct bulk *bulk)
 {
 	struct file_job *j = job_of(e);
 	struct file *f = j->file;
-	struct statfs fs;
+	int r = fd_may_stall(f->fd);
 
-	if (fstatfs(f->fd, &fs) < 0 || fstat(f->fd, &f->before) < 0)
+	if (r < 0)
+		j->result = err_pass(r);
+	else if (fstat(f->fd, &f->before) < 0)
 		j->result = err_new(-errno);
 	else if ((uint64_t)f->before.st_size != f->size)
 		j->result = err_new(-EBADMSG);
 	else
 		j->result = 0;
-	f->slow = j->result != 0 || fs_may_stall(&fs);
+	f->slow = r != 0;
 }
 
 static void

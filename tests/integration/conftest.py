@@ -6,6 +6,7 @@ manager (READY=1 and so on) come over a socket, and everything else is an answer
 or the end of a process, with a deadline.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -183,13 +184,23 @@ class Daemon:
             print(f"{self.log()}exit status {self.process.returncode}")
 
 
-@pytest.fixture
-def folder():
+@contextlib.contextmanager
+def temporary_folder():
+    """pytest's own tmp_path is refused to users without a name when another
+    such user was here before."""
     path = pathlib.Path(tempfile.mkdtemp(prefix="peerdist-"))
     # Other users must reach the socket.
     path.chmod(0o755)
-    yield Folder(path)
-    shutil.rmtree(path)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+@pytest.fixture
+def folder():
+    with temporary_folder() as path:
+        yield Folder(path)
 
 
 @pytest.fixture

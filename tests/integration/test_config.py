@@ -199,6 +199,9 @@ def test_reload_says_what_needs_a_restart(folder, daemon):
     daemon.reload()
     assert "needs a restart" in daemon.log()
     assert folder.status()["status"] == "available"
+    folder.write(Service__Workers=7)
+    assert any("Service.Workers needs a restart" in problem
+               for problem in folder.json("reload")["problems"])
 
 
 def test_reload_changes_the_cache_limit(folder, daemon):

@@ -17,7 +17,8 @@ import pytest
 
 import content
 import ipc
-from conftest import (DEADLINE, OTHER_UID, ROOT, Daemon, Folder, needs_root)
+from conftest import (DEADLINE, OTHER_UID, ROOT, Daemon, Folder, needs_root,
+                      temporary_folder)
 from ipc import data, fixed, frame, hello, u
 from scene import SAN, MISSING_DATA, Scene, blocks_of
 
@@ -31,12 +32,7 @@ ADDS = (ipc.SUBMIT_STREAM_ADD, ipc.SUBMIT_CI_ADD, ipc.SUBMIT_DATA_ADD)
 HANDSHAKE, STALL = 10, 30
 
 
-@pytest.fixture(scope="module", autouse=True)
-def patience(tmp_path_factory):
-    """The clients that only time can tell, in a daemon of their own: they wait
-    while the other tests run."""
-    path = tmp_path_factory.mktemp("patience")
-    path.chmod(0o755)
+def patient_clients(path):
     daemon = Daemon(Folder(path)).start()
     socket_path = daemon.folder.socket
     clients = {
@@ -51,6 +47,14 @@ def patience(tmp_path_factory):
         client.close()
     assert daemon.stop() == 0
     daemon.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patience():
+    """The clients that only time can tell, in a daemon of their own: they wait
+    while the other tests run."""
+    with temporary_folder() as path:
+        yield from patient_clients(path)
 
 
 @pytest.fixture
@@ -1201,11 +1205,11 @@ class Peer:
 
 
 @pytest.fixture
-def peer_of(tmp_path):
+def peer_of(folder):
     made = []
 
     def make(mode, *args):
-        path = tmp_path / str(len(made))
+        path = folder.path / f"peer{len(made)}"
         path.mkdir()
         made.append(Peer(path, mode, *args))
         return made[-1]

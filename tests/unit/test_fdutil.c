@@ -261,6 +261,16 @@ test_check_regular(void **state)
 	assert_int_equal(fd_check_regular(-1), -EBADF);
 }
 
+/* The other file systems: test_lib_file. */
+static void
+test_may_stall(void **state)
+{
+	AUTO_FD int fd = fd_memfd_sealed("test", 4096);
+
+	assert_int_equal(fd_may_stall(fd), 0);
+	assert_int_equal(fd_may_stall(-1), -EBADF);
+}
+
 static int
 scenario_files(void *arg)
 {
@@ -292,6 +302,7 @@ main(void)
 		cmocka_unit_test(test_memfd),
 		cmocka_unit_test(test_memfd_check_refuses),
 		cmocka_unit_test(test_check_regular),
+		cmocka_unit_test(test_may_stall),
 		cmocka_unit_test(test_out_of_memory),
 	};
 
