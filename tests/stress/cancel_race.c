@@ -43,18 +43,19 @@ enum kind {
 	DATA_ADD,
 	STREAM_ADD,
 	STREAM_COMPLETE,
-	RETRIEVE,
+	PUBLISH_FILE,
+	RETRIEVE, /* carried out when it is accepted: ends 0, or was not there */
 	CI_ADD,
 	CI_COMPLETE,
 	_KINDS,
 };
 static const char *const kind_names[_KINDS] = {"BlockRead", "StreamRead",
-	"cached read", "AddData", "AddToStream", "CompleteStream", "Retrieve",
-	"AddContentInfo", "CompleteContentInfo"};
+	"cached read", "AddData", "AddToStream", "CompleteStream",
+	"PublishFile", "Retrieve", "AddContentInfo", "CompleteContentInfo"};
 static const char *const kind_functions[_KINDS] = {"PeerDistClientBlockRead",
 	"PeerDistClientStreamRead", "PeerDistClientBlockRead",
 	"PeerDistClientAddData", "PeerDistServerPublishAddToStream",
-	"PeerDistServerPublishCompleteStream",
+	"PeerDistServerPublishCompleteStream", NULL,
 	"PeerDistServerRetrieveContentInformation",
 	"PeerDistClientAddContentInformation",
 	"PeerDistClientCompleteContentInformation"};
@@ -74,6 +75,7 @@ static struct test_bytes cached_info;
 static struct test_bytes added, added_info;
 static struct test_bytes long_info; /* more than one slice */
 static char retrieved[32];          /* published by each process for itself */
+static int file = -1;               /* to be published */
 
 struct racer {
 	PEERDIST_INSTANCE_HANDLE h;
@@ -113,7 +115,8 @@ now_ns(void)
 static bool
 is_server(enum kind k)
 {
-	return k == STREAM_ADD || k == STREAM_COMPLETE || k == RETRIEVE;
+	return k == STREAM_ADD || k == STREAM_COMPLETE || k == RETRIEVE ||
+		k == PUBLISH_FILE;
 }
 
 /* What the operation needs: a fresh handle wherever an abort may spoil it. */
@@ -217,6 +220,8 @@ prepare(struct racer *r)
 	case STREAM_COMPLETE:
 		prepare_stream(r);
 		break;
+	case PUBLISH_FILE:
+		break;
 	case RETRIEVE:
 		CHECK_EQ(PeerDistServerOpenContentInformation(r->h,
 				 IDENT(retrieved), 0, 0,
@@ -257,11 +262,13 @@ clean_up(struct racer *r)
 		CHECK_EQ(PeerDistClientCloseContent(r->h, r->c), want);
 		return;
 	}
-	CHECK_EQ(PeerDistServerCloseStreamHandle(r->h, r->stream), want);
+	if (r->kind != PUBLISH_FILE)
+		CHECK_EQ(
+			PeerDistServerCloseStreamHandle(r->h, r->stream), want);
 	code = PeerDistServerUnpublish(r->h, IDENT(r->id));
 	CHECK(code == ERROR_SUCCESS || code == PEERDIST_ERROR_NOT_FOUND);
 	CHECK((code == ERROR_SUCCESS) ==
-		(r->kind == STREAM_COMPLETE && r->code == ERROR_SUCCESS));
+		(r->kind != STREAM_ADD && r->code == ERROR_SUCCESS));
 }
 
 static size_t
@@ -269,6 +276,7 @@ buffer_size(enum kind k)
 {
 	switch (k) {
 	case STREAM_COMPLETE:
+	case PUBLISH_FILE:
 	case CI_COMPLETE:
 		return 0;
 	case CI_ADD:
@@ -310,6 +318,17 @@ start_client(struct racer *r)
 }
 
 static DWORD
+start_file(struct racer *r)
+{
+	PDW_PUBLISH_FILE f = {.cbSize = sizeof(f), .fd = file};
+
+	f.cbContentIdentifier = (DWORD)strlen(r->id);
+	f.pContentIdentifier = (const BYTE *)r->id;
+	return pdw_ServerPublishFile(
+		r->h, &f, r->by_port ? r->port : NULL, 1, r->ov);
+}
+
+static DWORD
 start(struct racer *r)
 {
 	DWORD n = (DWORD)buffer_size(r->kind);
@@ -321,6 +340,8 @@ start(struct racer *r)
 	case STREAM_COMPLETE:
 		return PeerDistServerPublishCompleteStream(
 			r->h, r->stream, r->ov);
+	case PUBLISH_FILE:
+		return start_file(r);
 	case RETRIEVE:
 		return PeerDistServerRetrieveContentInformation(
 			r->h, r->ci, n, r->buffer, r->ov);
@@ -408,7 +429,7 @@ choose(struct racer *r, unsigned round)
 	r->kind = (enum kind)(round % _KINDS);
 	r->by_port = rnd(r, 2);
 	r->attack = CANCEL_ONE;
-	if (rnd(r, 8) == 0)
+	if (r->kind != PUBLISH_FILE && rnd(r, 8) == 0)
 		r->attack = CLOSE;
 	else if (!is_server(r->kind) && rnd(r, 6) == 0)
 		r->attack = CANCEL_ALL;
@@ -440,7 +461,8 @@ judge(struct racer *r)
 		totals->not_found[k]++;
 		return;
 	}
-	observe(kind_functions[k], r->code, 'C');
+	if (kind_functions[k] != NULL)
+		observe(kind_functions[k], r->code, 'C');
 	if (r->attack == CLOSE)
 		CHECK_EQ(r->rival_code, ERROR_SUCCESS);
 	else if (aborted)
@@ -527,6 +549,8 @@ make_contents(void)
 	PEERDIST_CONTENT_HANDLE c;
 
 	added = test_random(CONTENT_BYTES, 3);
+	file = memfd_create("published", MFD_CLOEXEC);
+	CHECK(write(file, added.data, added.len) == (ssize_t)added.len);
 	info = test_describe(&missing, 1);
 	cached_info = test_describe(&cached, 1);
 	added_info = test_describe(&added, 1);
