@@ -44,7 +44,7 @@ enum kind {
 	STREAM_ADD,
 	STREAM_COMPLETE,
 	PUBLISH_FILE,
-	RETRIEVE, /* carried out when it is accepted: ends 0, or was not there */
+	RETRIEVE, /* carried out when accepted: 0, or never was there */
 	CI_ADD,
 	CI_COMPLETE,
 	_KINDS,
