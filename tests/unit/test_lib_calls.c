@@ -273,7 +273,7 @@ test_cancel(void **state)
 {
 	struct fixture *x = *state;
 	OVERLAPPED ov[3] = {{0}};
-	BYTE b[4];
+	BYTE b[4] = "abc";
 
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(PeerDistClientBlockRead(x->instance,

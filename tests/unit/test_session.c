@@ -316,7 +316,7 @@ whole_life(void *arg)
 	static struct script x;
 	struct session_slice s = {.inline_data = data, .len = 4000};
 	bool oom = false;
-	uint64_t h;
+	uint64_t h = 0;
 
 	failalloc_disarm();
 	script_init(&x, MODE_DISTRIBUTED);
