@@ -18,20 +18,23 @@
 #include "bench/frames.h"
 #include "codec/pccrc.h"
 
-#define SLICE (16u * PCCRC_BLOCK_SIZE)
+/* As the daemon reads a file: version 1 alone, and with version 2. */
+#define SLICE  (16u * PCCRC_BLOCK_SIZE)
+#define SLICE2 (2 * SLICE)
 
 static double
 publish(int fd, unsigned make, struct bulk *bulk, uint8_t *buffer)
 {
 	struct pccrc_pub *pub = pccrc_pub_new(make);
 	struct pccrc_desc *desc = NULL;
+	size_t slice = make == PCCRC_MAKE_V1 ? SLICE : SLICE2;
 	uint64_t start = bench_cpu_ns(), at = 0;
 	ssize_t n;
 	int r = 0;
 
 	if (!pub)
 		bench_die("out of memory");
-	while (r == 0 && (n = pread(fd, buffer, SLICE, (off_t)at)) > 0) {
+	while (r == 0 && (n = pread(fd, buffer, slice, (off_t)at)) > 0) {
 		r = pccrc_pub_feed(pub, bulk, buffer, (size_t)n);
 		at += (uint64_t)n;
 	}
@@ -49,7 +52,7 @@ int
 main(int argc, char **argv)
 {
 	unsigned make = PCCRC_MAKE_V1 | PCCRC_MAKE_V2;
-	uint8_t *buffer = malloc(SLICE);
+	uint8_t *buffer = malloc(SLICE2);
 	struct bulk *bulk;
 	int fd;
 

@@ -31,8 +31,11 @@
 #include "common/macros.h"
 #include "daemon/core/publish.h"
 
-#define FILE_JOBS   4
+#define FILE_JOBS 4
+/* Version 1 fills the lanes of one batch; the pieces of version 2 vary, and
+ * twice as much has fewer lanes run empty at its end. */
 #define FILE_CHUNK  (16u * PCCRC_BLOCK_SIZE)
+#define FILE_CHUNK2 (2 * FILE_CHUNK)
 #define BLOCKS_MOST (FILE_CHUNK / PCCRC_BLOCK_SIZE)
 #define HASH_SIZE   32 /* SHA-256 */
 
@@ -55,7 +58,8 @@ struct file {
 	struct op *op;           /* NULL: ended */
 	bool detached;           /* handle removed */
 	bool parallel;
-	bool slow; /* the file system may stall */
+	uint32_t chunk; /* bytes of a job */
+	bool slow;      /* the file system may stall */
 	int fd;
 	uint64_t offset;
 	uint64_t length;
@@ -319,7 +323,7 @@ file_step(struct file *f)
 		if (j->running)
 			continue;
 		j->at = f->next;
-		j->len = (uint32_t)MIN_OF(f->length - f->next, FILE_CHUNK);
+		j->len = (uint32_t)MIN_OF(f->length - f->next, f->chunk);
 		f->next += j->len;
 		start(f, j, chunk_run, chunk_done);
 	}
@@ -360,16 +364,17 @@ prepare(struct file *f, unsigned make)
 {
 	f->parallel = make == PCCRC_MAKE_V1;
 	f->n_jobs = f->parallel ? FILE_JOBS : 1;
+	f->chunk = f->parallel ? FILE_CHUNK : FILE_CHUNK2;
 	if (!quota_take(f->session->user, QUOTA_BUFFER_BYTES,
-		    (uint64_t)f->n_jobs * FILE_CHUNK))
+		    (uint64_t)f->n_jobs * f->chunk))
 		return CORE_E_NO_RESOURCES;
-	f->buffer_bytes = (uint64_t)f->n_jobs * FILE_CHUNK;
+	f->buffer_bytes = (uint64_t)f->n_jobs * f->chunk;
 	f->hasher = pccrc_pub_new(make);
 	if (f->hasher == NULL)
 		return CORE_E_NO_MEMORY;
 	for (unsigned i = 0; i < f->n_jobs; i++) {
 		f->jobs[i].file = f;
-		f->jobs[i].buffer = malloc(FILE_CHUNK);
+		f->jobs[i].buffer = malloc(f->chunk);
 		if (f->jobs[i].buffer == NULL)
 			return CORE_E_NO_MEMORY;
 	}
