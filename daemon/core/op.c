@@ -306,16 +306,6 @@ op_owner_abandon(struct op_owner *o)
 }
 
 void
-op_owner_finish(struct op_owner *o, enum core_result status)
-{
-	uint32_t slot = 0;
-	struct op *op;
-
-	while ((op = next_live(o, &slot)) != NULL)
-		op_finish_status(op, status);
-}
-
-void
 op_source_finish(struct op_source *s, const struct op_result *result)
 {
 	struct op *op;

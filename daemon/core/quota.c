@@ -98,12 +98,6 @@ quota_user_put(struct quota_user *u)
 	return NULL;
 }
 
-uint32_t
-quota_user_uid(const struct quota_user *u)
-{
-	return u->uid;
-}
-
 bool
 quota_take(struct quota_user *u, enum quota_kind kind, uint64_t n)
 {

@@ -31,7 +31,6 @@ const struct quota_limits *quota_get_limits(const struct quota_table *);
 struct quota_user *quota_user_get(struct quota_table *, uint32_t uid);
 struct quota_user *quota_user_ref(struct quota_user *);
 struct quota_user *quota_user_put(struct quota_user *);
-uint32_t quota_user_uid(const struct quota_user *);
 /* false, and nothing is counted: over the limit. */
 bool quota_take(struct quota_user *, enum quota_kind, uint64_t n);
 void quota_give(struct quota_user *, enum quota_kind, uint64_t n);

@@ -337,16 +337,6 @@ service_job(struct service *svc, struct core_job *job,
 	svc->env->ops->job(svc->env->ctx, &job->env);
 }
 
-void
-service_each_session(
-	struct service *svc, void (*fn)(struct session *, void *ctx), void *ctx)
-{
-	struct session *s;
-
-	TAILQ_FOREACH (s, &svc->sessions, link)
-		fn(s, ctx);
-}
-
 struct session *
 service_find_session(struct service *svc, uint64_t number)
 {

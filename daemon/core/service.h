@@ -97,9 +97,6 @@ struct block_store *service_store(struct service *);
 void service_tick(struct service *);
 uint64_t service_next_ms(struct service *);
 
-/* Walks. */
-void service_each_session(
-	struct service *, void (*fn)(struct session *, void *ctx), void *ctx);
 /* The session with this number, or NULL. */
 struct session *service_find_session(struct service *, uint64_t number);
 

@@ -227,12 +227,6 @@ session_owner(struct session *s)
 	return &s->owner;
 }
 
-struct service *
-session_service(struct session *s)
-{
-	return s->service;
-}
-
 size_t
 session_handles(const struct session *s)
 {

@@ -77,7 +77,6 @@ uint64_t session_number(const struct session *);
 const struct identity *session_identity(const struct session *);
 unsigned session_roles(const struct session *);
 struct op_owner *session_owner(struct session *);
-struct service *session_service(struct session *);
 size_t session_handles(const struct session *);
 uint64_t session_started_ms(const struct session *);
 

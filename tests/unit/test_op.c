@@ -163,7 +163,7 @@ test_scope_in_start_order(void **state)
 	assert_int_equal(n_left, 1);
 	assert_int_equal(n_idle, 1);
 	assert_int_equal(op_cancel_scope(&scope_a, CORE_E_ABORTED), 0);
-	op_owner_finish(&owner, CORE_E_INVALIDATED);
+	op_cancel_scope(&scope_b, CORE_E_INVALIDATED);
 	assert_int_equal(log_status[5], CORE_E_INVALIDATED);
 }
 
