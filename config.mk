@@ -76,6 +76,8 @@ CURL_LIBS = $(call pc,CURL_LIBS,libcurl)
 INIH_LIBS = $(call pc,INIH_LIBS,inih)
 JANSSON_LIBS = $(call pc,JANSSON_LIBS,jansson)
 CMOCKA_LIBS = $(call pc,CMOCKA_LIBS,cmocka)
+LMDB_LIBS = $(call pc,LMDB_LIBS,lmdb)
+XXHASH_LIBS = $(call pc,XXHASH_LIBS,libxxhash)
 
 ifeq ($(V),0)
 Q := @

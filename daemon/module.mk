@@ -22,7 +22,7 @@ core_SRC := \
 	daemon/core/wheel.c
 
 store_SRC := \
-	daemon/store/store_mem.c
+	$(sort $(wildcard daemon/store/*.c))
 
 net_SRC := \
 	daemon/net/http_client.c \
@@ -35,7 +35,10 @@ test_retrieve_EXTRA := $(B)/obj/tests/unit/net_peer.o
 
 api_SRC := \
 	daemon/api/api_admin.c \
+	daemon/api/api_cache.c \
 	daemon/api/api_client.c \
+	daemon/api/api_published.c \
+	daemon/api/api_secret.c \
 	daemon/api/api_server.c \
 	daemon/api/api_session.c \
 	daemon/api/client.c \

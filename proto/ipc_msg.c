@@ -31,6 +31,7 @@
 #define ARENA_ALIGN    16u
 #define OVERFLOW_BOUND (512u * 1024u)
 #define NAME_BOUND     256u
+#define ID_BOUND       64u
 #define AREA_BOUND     (1u << 30)
 #define AREA_UNIT      4096u
 
@@ -206,6 +207,48 @@ check_flush(const struct ipc_msg *m, enum ipc_from from)
 }
 
 static bool
+check_publish_standing(const struct ipc_msg *m, enum ipc_from from)
+{
+	const Pd__SubmitPublishStanding *p = m->u.submit_publish_standing;
+
+	return p->path.len >= 1 && p->path.len <= IPC_PATH_MAX &&
+		p->path.data[0] == '/' &&
+		memchr(p->path.data, '\0', p->path.len) == NULL;
+}
+
+static bool
+check_cache(const struct ipc_msg *m, enum ipc_from from)
+{
+	const Pd__AdminCache *c = m->u.admin_cache;
+
+	return c->action >= 1 && c->action < _IPC_CACHE_MAX &&
+		(c->tag.len == 0 || c->tag.len == IPC_TAG_SIZE) &&
+		c->after.len <= ID_BOUND && c->limit <= IPC_ROWS_MAX &&
+		c->cache < _IPC_CACHE_KIND_MAX && strlen(c->size) <= NAME_BOUND;
+}
+
+static bool
+check_published(const struct ipc_msg *m, enum ipc_from from)
+{
+	const Pd__AdminPublished *p = m->u.admin_published;
+
+	return p->action >= 1 && p->action < _IPC_PUBLISHED_MAX &&
+		p->limit <= IPC_ROWS_MAX;
+}
+
+static bool
+check_secret(const struct ipc_msg *m, enum ipc_from from)
+{
+	const Pd__AdminSecret *s = m->u.admin_secret;
+
+	if (s->action < 1 || s->action >= _IPC_SECRET_MAX ||
+		s->passphrase_length > IPC_PASSPHRASE_MAX ||
+		s->blob_length > IPC_KEY_BLOB_MAX)
+		return false;
+	return (s->action == IPC_SECRET_FINGERPRINT) == (m->header.n_fds == 0);
+}
+
+static bool
 check_add(const struct ipc_msg *m, enum ipc_from from)
 {
 	const Pd__SubmitAdd *a = m->u.submit_add;
@@ -237,6 +280,12 @@ check_add(const struct ipc_msg *m, enum ipc_from from)
 #define BODY_submit_flush    &pd__submit_flush__descriptor, check_flush
 #define BODY_admin_request   &pd__admin_request__descriptor, NULL
 #define BODY_admin_text      &pd__admin_text__descriptor, NULL
+#define BODY_submit_publish_standing \
+	&pd__submit_publish_standing__descriptor, check_publish_standing
+#define BODY_progress        &pd__progress__descriptor, NULL
+#define BODY_admin_cache     &pd__admin_cache__descriptor, check_cache
+#define BODY_admin_published &pd__admin_published__descriptor, check_published
+#define BODY_admin_secret    &pd__admin_secret__descriptor, check_secret
 
 static const struct frame_row frame_rows[IPC_TYPE_LIMIT] = {
 #define X(n, number, body_, from_) \
@@ -268,7 +317,10 @@ fds_ok(unsigned type, enum ipc_from from, unsigned n)
 	case IPC_HELLO:
 		return n <= (from == IPC_FROM_DAEMON ? 1 : 0);
 	case IPC_SUBMIT_PUBLISH_FILE:
+	case IPC_SUBMIT_PUBLISH_STANDING:
 		return n == 1;
+	case IPC_ADMIN_SECRET:
+		return n <= 1;
 	default:
 		return n == 0;
 	}

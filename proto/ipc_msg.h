@@ -26,6 +26,7 @@
  *   COMPLETE   daemon  the operation's one end
  *   RETURN     client  a read range is copied out (id: unused, 0)
  *   STATUS     daemon  the service status changed (id 0, unasked)
+ *   PROGRESS   daemon  how far a long request or operation is
  */
 #ifndef PROTO_IPC_MSG_H
 #define PROTO_IPC_MSG_H
@@ -49,6 +50,34 @@
 #define IPC_SLICE_MAX      (1024u * 1024u) /* one slice of an add */
 #define IPC_IDENTIFIER_MAX 32768u
 #define IPC_TAG_SIZE       16u
+#define IPC_PATH_MAX       4096u  /* of a standing publication */
+#define IPC_PASSPHRASE_MAX 1024u  /* bytes of UTF-8 */
+#define IPC_KEY_BLOB_MAX   16384u /* a key file */
+#define IPC_ROWS_MAX       1000u  /* of one page of a list */
+
+/* Actions of ADMIN_CACHE, ADMIN_PUBLISHED, ADMIN_SECRET. */
+enum ipc_cache_action {
+	IPC_CACHE_SHOW = 1,
+	IPC_CACHE_LIST,
+	IPC_CACHE_FLUSH,
+	IPC_CACHE_VERIFY,
+	IPC_CACHE_SET_SIZE,
+	_IPC_CACHE_MAX,
+};
+enum ipc_cache { IPC_CACHE_DATA = 1, IPC_CACHE_HASH, _IPC_CACHE_KIND_MAX };
+enum ipc_published_action {
+	IPC_PUBLISHED_LIST = 1,
+	IPC_PUBLISHED_SHOW,
+	IPC_PUBLISHED_REMOVE,
+	_IPC_PUBLISHED_MAX,
+};
+enum ipc_secret_action {
+	IPC_SECRET_SET = 1,
+	IPC_SECRET_EXPORT,
+	IPC_SECRET_IMPORT,
+	IPC_SECRET_FINGERPRINT,
+	_IPC_SECRET_MAX,
+};
 
 /* Features of a HELLO. */
 #define IPC_FEATURE_AREA 1u /* wants a data area: makes this a session */
@@ -77,6 +106,7 @@ ipc_op_slot(uint64_t id)
 	X(FEED, 7, slice, CLIENT) \
 	X(RELEASED, 8, range, DAEMON) \
 	X(RETURN, 9, range, CLIENT) \
+	X(PROGRESS, 10, progress, DAEMON) \
 	X(STATUS_GET, 16, none, CLIENT) \
 	X(SESSION_END, 17, none, CLIENT) \
 	X(PUBLISH_OPEN, 18, publish_open, CLIENT) \
@@ -99,12 +129,16 @@ ipc_op_slot(uint64_t id)
 	X(SUBMIT_BLOCK_READ, 39, submit_read, CLIENT) \
 	X(SUBMIT_STREAM_READ, 40, submit_read, CLIENT) \
 	X(SUBMIT_FLUSH, 41, submit_flush, CLIENT) \
+	X(SUBMIT_PUBLISH_STANDING, 42, submit_publish_standing, CLIENT) \
 	X(ADMIN_STATUS, 64, admin_request, CLIENT) \
 	X(ADMIN_SESSIONS, 65, admin_request, CLIENT) \
 	X(ADMIN_OPERATIONS, 66, admin_request, CLIENT) \
 	X(ADMIN_CANCEL, 67, admin_request, CLIENT) \
 	X(ADMIN_CONFIG, 68, admin_request, CLIENT) \
 	X(ADMIN_RELOAD, 69, admin_request, CLIENT) \
+	X(ADMIN_CACHE, 70, admin_cache, CLIENT) \
+	X(ADMIN_PUBLISHED, 71, admin_published, CLIENT) \
+	X(ADMIN_SECRET, 72, admin_secret, CLIENT) \
 	X(ADMIN_TEXT, 80, admin_text, DAEMON)
 
 enum ipc_type {
@@ -162,6 +196,11 @@ struct ipc_msg {
 		Pd__SubmitFlush *submit_flush;
 		Pd__AdminRequest *admin_request;
 		Pd__AdminText *admin_text;
+		Pd__SubmitPublishStanding *submit_publish_standing;
+		Pd__Progress *progress;
+		Pd__AdminCache *admin_cache;
+		Pd__AdminPublished *admin_published;
+		Pd__AdminSecret *admin_secret;
 	} u;
 	size_t arena_used;
 	void *overflow; /* list of what did not fit into the arena */

@@ -20,6 +20,14 @@
 
 #define CLIENT_NAME_MAX 64
 
+struct api_secret_request {
+	enum ipc_secret_action action;
+	const uint8_t *passphrase; /* UTF-8, in locked memory */
+	size_t passphrase_len;
+	const uint8_t *blob; /* a key file */
+	size_t blob_len;
+};
+
 /* What only the manager knows.  Any may be NULL. */
 struct api_hooks {
 	/* Members of the "status" document: sources of the mode, listeners. */
@@ -29,6 +37,13 @@ struct api_hooks {
 	/* Reads the settings again; may add members (what was wrong) to the
 	 * answer.  A Windows error number. */
 	uint32_t (*reload)(void *ctx, struct json *);
+	/* A new size for a cache, kept beyond a restart.
+	 * CORE_E_DISABLED when policy or an option sets it. */
+	enum core_result (*set_size)(
+		void *ctx, enum ipc_cache, const char *size, struct json *);
+	/* What is to be done with the server secret. */
+	enum core_result (*secret)(
+		void *ctx, const struct api_secret_request *, struct json *);
 	void *ctx;
 };
 

@@ -47,12 +47,16 @@ static const struct dispatch_row rows[IPC_TYPE_LIMIT] = {
 	[IPC_SUBMIT_BLOCK_READ] = SUBMIT(api_block_read),
 	[IPC_SUBMIT_STREAM_READ] = SUBMIT(api_stream_read),
 	[IPC_SUBMIT_FLUSH] = SUBMIT(api_flush),
+	[IPC_SUBMIT_PUBLISH_STANDING] = SUBMIT(api_publish_standing),
 	[IPC_ADMIN_STATUS] = ADMIN(ROLE_ANY, api_admin_status),
 	[IPC_ADMIN_SESSIONS] = ADMIN(ROLE_ANY, api_admin_sessions),
 	[IPC_ADMIN_OPERATIONS] = ADMIN(ROLE_ANY, api_admin_operations),
 	[IPC_ADMIN_CANCEL] = ADMIN(ROLE_ANY, api_admin_cancel),
 	[IPC_ADMIN_CONFIG] = ADMIN(ROLE_ANY, api_admin_config),
 	[IPC_ADMIN_RELOAD] = ADMIN(ROLE_ADMIN, api_admin_reload),
+	[IPC_ADMIN_CACHE] = ADMIN(ROLE_ANY, api_admin_cache),
+	[IPC_ADMIN_PUBLISHED] = ADMIN(ROLE_ANY, api_admin_published),
+	[IPC_ADMIN_SECRET] = ADMIN(ROLE_ADMIN, api_admin_secret),
 };
 
 const struct dispatch_row *

@@ -50,6 +50,9 @@ dispatch_fn api_content_open, api_content_close, api_client_cancel,
 /* api_admin.c: */
 dispatch_fn api_admin_status, api_admin_sessions, api_admin_operations,
 	api_admin_cancel, api_admin_config, api_admin_reload;
+/* api_cache.c, api_published.c, api_secret.c: */
+dispatch_fn api_admin_cache, api_admin_published, api_admin_secret,
+	api_publish_standing;
 
 /* A slice as the core wants it. */
 struct session_slice api_slice(const Pd__Slice *);

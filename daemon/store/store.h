@@ -16,6 +16,11 @@
  * him.  Several unproved variants of one block may exist side by side (at most
  * STORE_VARIANTS; the oldest goes); a proved block with the same tag replaces
  * an unproved one.
+ *
+ * A *sealed* block is ciphertext taken from others by somebody who cannot open
+ * it (a hosted cache): nothing was verified, its claim is zero, and whoever
+ * reads by claim does not see it.  Whoever passes blocks on asks with "any" and
+ * sees proved and sealed ones, the former first.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -47,6 +52,7 @@ enum store_status {
 struct store_ref {
 	const uint8_t *id;
 	uint8_t id_len;
+	bool any; /* proved or sealed, the claim does not matter */
 	uint32_t index;
 	uint8_t claim[STORE_CLAIM_SIZE];
 	enum store_status status; /* the answer */
@@ -57,8 +63,9 @@ struct store_ref {
 struct store_block {
 	uint32_t plain_len;
 	uint32_t cipher_len;
-	uint32_t algo; /* enum pccrr_algo */
+	uint32_t algo; /* enum pccrr_algo; none: no IV either */
 	bool proved;
+	bool sealed;
 	uint8_t iv[16];
 	const uint8_t *cipher;
 };
@@ -110,12 +117,73 @@ struct store_flush {
 	void *store_private[STORE_PRIVATE];
 };
 
+/* A page of what is stored, in the order of ids. */
+struct store_listed {
+	uint8_t id[STORE_ID_MAX];
+	uint8_t id_len;
+	uint32_t blocks;
+	uint64_t bytes;  /* ciphertext */
+	uint32_t proved; /* blocks of that kind */
+	uint32_t sealed;
+	uint64_t born_s; /* oldest block, seconds since 1970 */
+	uint32_t n_owners;
+};
+
+struct store_list {
+	/* asked */
+	uint8_t after[STORE_ID_MAX]; /* begins behind this id */
+	uint8_t after_len;           /* 0: from the first one */
+	bool only_owner; /* segments that uid (any tag of his) has a part in */
+	uint32_t uid;
+	struct store_listed *rows; /* the caller's */
+	size_t max_rows;
+	/* answered */
+	size_t n_rows;
+	bool more;
+	enum store_status status;
+	void (*done)(struct store_list *);
+	void *store_private[STORE_PRIVATE];
+};
+
+/* Reads everything and compares with its checksums. */
+struct store_verify {
+	bool repair; /* rotten blocks are dropped; else only counted */
+	bool stop;   /* set by the caller: enough, done comes soon */
+	uint64_t done_bytes;
+	uint64_t total_bytes;
+	uint64_t blocks;          /* looked at */
+	uint64_t rotten;          /* damaged blocks */
+	uint64_t dangling;        /* index entries that lead nowhere */
+	uint64_t damaged_volumes; /* whose chain of records is broken */
+	enum store_status status;
+	/* Now and then, on the loop. */
+	void (*progress)(struct store_verify *);
+	void (*done)(struct store_verify *);
+	void *store_private[STORE_PRIVATE];
+};
+
+enum store_health {
+	STORE_HEALTHY,
+	STORE_FULL,    /* no room on the disk: reads go on, adds are refused */
+	STORE_FAILING, /* the disk refuses writes: the same */
+	_STORE_HEALTH_MAX,
+};
+
 struct store_stats {
 	uint64_t blocks;
-	uint64_t bytes;     /* ciphertext */
-	uint64_t max_bytes; /* 0: no limit */
-	uint64_t evicted;
+	uint64_t bytes;      /* ciphertext that can be read */
+	uint64_t disk_bytes; /* files, the index included; memory: records */
+	uint64_t max_bytes;  /* 0: no limit */
+	uint64_t evicted;    /* blocks */
+	uint64_t carried;    /* blocks saved from an eviction */
+	uint64_t expired;    /* blocks over their age */
 	uint64_t rotten;
+	uint64_t hits; /* of lookup, blocks */
+	uint64_t misses;
+	uint64_t volumes;
+	uint64_t scrubbed_bytes; /* since the start */
+	uint64_t rebuild_left;   /* volumes that are still to be indexed */
+	enum store_health health;
 };
 
 struct block_store;
@@ -129,8 +197,13 @@ struct block_store_ops {
 	void (*drop)(struct block_store *, const struct store_ref *);
 	/* Everything, of everybody. */
 	void (*clear)(struct block_store *, struct store_flush *);
+	void (*list)(struct block_store *, struct store_list *);
+	/* One at a time; a second one is answered STORE_IO at once. */
+	void (*verify)(struct block_store *, struct store_verify *);
 	void (*stats)(struct block_store *, struct store_stats *ret);
 	void (*set_limit)(struct block_store *, uint64_t max_bytes);
+	/* 0: no limit */
+	void (*set_max_age)(struct block_store *, uint64_t seconds);
 	/* All requests are done before; returns NULL. */
 	struct block_store *(*close)(struct block_store *);
 };

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * An LMDB environment, as both stores use it: one file NAME.mdb and its lock in
+ * a folder that is ours alone, several named tables.
+ *
+ * Threads: index_get(), index_each() and index_refresh() belong to the loop,
+ * which has one read transaction (MDB_NOTLS) that is renewed when a commit has
+ * ended; index_begin() .. index_commit() belong to the store thread, which owns
+ * every write transaction.
+ *
+ * A page that cannot be read raises SIGBUS, and a damaged one may raise SIGSEGV
+ * or an assertion inside LMDB.  index_guard_install() catches these while a
+ * thread is inside LMDB: the environment is marked as damaged (a file
+ * NAME.damaged beside it), a line goes to stderr, and the process ends with
+ * exit status 1; the next index_open() finds the mark, puts the file aside and
+ * begins an empty one, which it tells.
+ *
+ * The file belongs to the machine: LMDB's pages have its page size and byte
+ * order.  That, the format and its purpose are noted in the table "meta".
+ *
+ * Map size rule: address space, not disk, so it is generous: map_size as the
+ * caller says, rounded up to pages.  A full map is -ENOSPC from the write calls
+ * and from the commit, and leaves everything as it was before index_begin().
+ */
+#ifndef STORE_INDEX_H
+#define STORE_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define INDEX_TABLES_MAX 8
+
+struct index;
+
+struct index_params {
+	int folder;       /* descriptor; stays the caller's */
+	const char *path; /* of the folder, for LMDB */
+	const char *name; /* "index": index.mdb */
+	uint32_t format;
+	uint64_t map_size;
+	size_t n_tables;
+	struct index_table {
+		const char *name;
+		bool dup; /* several values for one key (MDB_DUPSORT) */
+	} tables[INDEX_TABLES_MAX];
+};
+
+enum index_opened {
+	INDEX_FOUND,   /* 0 */
+	INDEX_NEW,     /* there was none */
+	INDEX_DAMAGED, /* there was one, put aside as NAME.mdb.damaged */
+	INDEX_FOREIGN, /* another machine's or an older format: the same */
+	INDEX_NEWER,   /* newer format: not opened, *ret untouched */
+};
+
+struct index_blob {
+	const void *data;
+	size_t len;
+};
+
+/* > 0: enum index_opened; -errno.  A foreign one is put aside only when
+ * replace says so, else INDEX_FOREIGN without opening it (*ret untouched). */
+int index_open(struct index **ret, const struct index_params *, bool replace);
+struct index *index_close(struct index *);
+/* Handlers of SIGBUS, SIGSEGV and SIGABRT; once. */
+void index_guard_install(void);
+
+/* Loop.  Bytes are valid until index_refresh(). */
+bool index_get(struct index *, unsigned table, struct index_blob key,
+	struct index_blob *ret_value);
+/* From the first key not below from, until fn says false. -errno. */
+int index_each(struct index *, unsigned table, struct index_blob from,
+	bool (*fn)(struct index_blob key, struct index_blob value, void *ctx),
+	void *ctx);
+/* A commit has ended: later calls see it. */
+void index_refresh(struct index *);
+/* Whether LMDB itself reported damage (MDB_CORRUPTED and friends) since the
+ * start: the mark was left, a restart helps. */
+bool index_is_damaged(const struct index *);
+/* Bytes of pages in use; of the map. */
+uint64_t index_used_bytes(struct index *);
+uint64_t index_map_bytes(struct index *);
+
+/* Store thread.  -ENOSPC: map or disk full; -EIO; -ENOMEM.  After a failure of
+ * any of them the transaction is over: index_abort(). */
+int index_begin(struct index *);
+/* -ENOENT.  Valid until the next change. */
+int index_txn_get(struct index *, unsigned table, struct index_blob key,
+	struct index_blob *ret_value);
+/* In a table with dup: adds the pair, if it is not there. */
+int index_txn_put(struct index *, unsigned table, struct index_blob key,
+	struct index_blob value);
+/* value.data NULL: all of the key.  0 also when it was not there. */
+int index_txn_delete(struct index *, unsigned table, struct index_blob key,
+	struct index_blob value);
+/* As index_each(), in the write transaction; fn must not change the table. */
+int index_txn_each(struct index *, unsigned table, struct index_blob from,
+	bool (*fn)(struct index_blob key, struct index_blob value, void *ctx),
+	void *ctx);
+/* Empties a table. */
+int index_txn_clear(struct index *, unsigned table);
+/* Durable when 0. */
+int index_commit(struct index *);
+void index_abort(struct index *);
+
+/* Any thread but those two: a read transaction of its own, e.g. for a walk over
+ * everything on a worker. */
+struct index_reader;
+struct index_reader *index_reader_new(struct index *); /* NULL: no memory */
+struct index_reader *index_reader_free(struct index_reader *);
+bool index_reader_get(struct index_reader *, unsigned table,
+	struct index_blob key, struct index_blob *ret_value);
+int index_reader_each(struct index_reader *, unsigned table,
+	struct index_blob from,
+	bool (*fn)(struct index_blob key, struct index_blob value, void *ctx),
+	void *ctx);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The hash store: standing publications, which is what is known of published
+ * files that stay published until they change or are taken back.  Hashes only,
+ * never a segment secret.  What it has called durable it does not lose.
+ *
+ * Calls that write or read much answer through done, on the loop thread, never
+ * from inside the call; look-ups in the index, which is mapped memory, answer
+ * at once.
+ */
+#ifndef STORE_STORE_HASH_H
+#define STORE_STORE_HASH_H
+
+#include "daemon/store/store.h"
+
+/* By which a file is known again. */
+struct hash_file {
+	uint64_t dev;
+	uint64_t ino;
+	uint64_t size;
+	int64_t mtime_ns; /* since 1970 */
+	int64_t ctime_ns;
+};
+
+struct hash_entry {
+	uint64_t id; /* given by the store, never used again */
+	uint32_t uid;
+	uint32_t versions;    /* PCCRC_MAKE_* */
+	bool watched;         /* the service can look at the path itself */
+	uint64_t published_s; /* seconds since 1970 */
+	struct hash_file file;
+	const uint8_t *label; /* absolute path */
+	size_t label_len;
+	const uint8_t *hashes; /* pccrc_desc_pack(); NULL where not asked for */
+	size_t hashes_len;
+};
+
+/* Adds one, in place of an older one of the same uid and label.  What entry
+ * points to must stay valid until done; entry.id is set.  It is durable when
+ * the answer is STORE_OK. */
+struct hash_put {
+	struct hash_entry entry;
+	enum store_status status; /* STORE_DISK_FULL: over the limit, too */
+	void (*done)(struct hash_put *);
+	void *store_private[STORE_PRIVATE];
+};
+
+/* The whole of one, by id. */
+struct hash_load {
+	uint64_t id;
+	enum store_status status;
+	struct hash_entry entry; /* its pointers: valid until done returns */
+	void (*done)(struct hash_load *);
+	void *store_private[STORE_PRIVATE];
+};
+
+struct hash_remove {
+	uint64_t id;
+	enum store_status status; /* durable when STORE_OK */
+	void (*done)(struct hash_remove *);
+	void *store_private[STORE_PRIVATE];
+};
+
+struct hash_stats {
+	uint64_t entries;
+	uint64_t bytes; /* of their hashes and names */
+	uint64_t max_bytes;
+	enum store_health health;
+};
+
+struct hash_store;
+
+struct hash_store_ops {
+	/* These three look into the index, on the loop: label and hashes of
+	 * *ret_entry are NULL.  false: no such entry. */
+	bool (*find)(struct hash_store *, uint32_t uid, const uint8_t *label,
+		size_t len, struct hash_entry *ret_entry);
+	bool (*find_id)(
+		struct hash_store *, uint64_t id, struct hash_entry *ret_entry);
+	bool (*find_file)(struct hash_store *, const struct hash_file *,
+		struct hash_entry *ret_entry);
+	/* In the order of ids, those above after, with their labels, until fn
+	 * says false.  fn must not change the store. */
+	void (*each)(struct hash_store *, uint64_t after,
+		bool (*fn)(const struct hash_entry *, void *ctx), void *ctx);
+	void (*put)(struct hash_store *, struct hash_put *);
+	void (*load)(struct hash_store *, struct hash_load *);
+	void (*remove)(struct hash_store *, struct hash_remove *);
+	void (*stats)(struct hash_store *, struct hash_stats *ret);
+	/* Does not remove what is there. */
+	void (*set_limit)(struct hash_store *, uint64_t max_bytes);
+	struct hash_store *(*close)(struct hash_store *);
+};
+
+struct hash_store {
+	const struct hash_store_ops *ops;
+};
+
+#endif
