@@ -14,7 +14,7 @@ FUZZ ?=
 WERROR ?=
 B ?= build$(if $(FUZZ),-fuzz)$(if $(SAN),$(if $(filter thread,$(SAN)),-tsan,-san))
 
-VERSION := 0.1.0
+VERSION := 0.2.0
 SO_MAJOR := 1
 
 ifeq ($(origin CC),default)

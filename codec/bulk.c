@@ -6,11 +6,11 @@
  *                  the CPU has no SHA extensions)
  *   SHA-384, -512  bulk_sha512.c (eight lanes, AVX-512), else libipsec-mb (four
  *                  lanes, AVX2) for messages that it can take
- *   AES-CBC        encryption: libipsec-mb.  Decryption runs in parallel within
- *                  one message, there EVP is as fast
+ *   AES-CBC        libipsec-mb: encryption of several messages; decryption,
+ *                  which is parallel within one, with vector AES
  *   the rest       EVP, and every batch that is too small to fill the lanes
  *
- * Each of the first three is held against EVP once, with messages around all
+ * Each of these is held against EVP once, with messages around all
  * lengths where such code goes wrong, before it is trusted.
  *
  * EVP methods are fetched once: by name each time costs three times as much for
@@ -58,6 +58,7 @@ struct bulk {
 	struct bulk_mb_gain gain; /* with bulk_sha512.c's counted in */
 	enum trust hash_trust[_BULK_HASH_MAX];
 	enum trust encrypt_trust;
+	enum trust decrypt_trust;
 };
 
 static const struct {
@@ -212,18 +213,16 @@ evp_encrypt_all(struct bulk *b, size_t key_len,
 	return good ? 0 : err_new(-EIO);
 }
 
-int
-bulk_decrypt(struct bulk *b, const uint8_t *key, size_t key_len,
-	const uint8_t *iv, const uint8_t *src, size_t len, uint8_t *dst)
+static int
+evp_decrypt(struct bulk *b, size_t key_len, const struct bulk_decrypt_job *job)
 {
 	EVP_CIPHER_CTX *ctx = b->cipher_ctx;
 	bool good;
 
-	assert(len % AES_BLOCK == 0);
-	good = EVP_DecryptInit_ex2(ctx, cipher_of(b, key_len), key, iv, NULL) ==
-			1 &&
+	good = EVP_DecryptInit_ex2(ctx, cipher_of(b, key_len), job->key,
+		       job->iv, NULL) == 1 &&
 		EVP_CIPHER_CTX_set_padding(ctx, 0) == 1 &&
-		cipher_update(ctx, dst, src, len);
+		cipher_update(ctx, job->dst, job->src, job->len);
 	EVP_CIPHER_CTX_reset(ctx);
 	return good ? 0 : err_new(-EIO);
 }
@@ -328,6 +327,37 @@ probe_encrypt(struct bulk *b)
 	b->encrypt_trust = same ? TRUSTED : REFUSED;
 }
 
+/* In place, which is allowed and the harder case; short lengths too, since such
+ * code goes in large steps. */
+static void
+probe_decrypt(struct bulk *b)
+{
+	AUTO_FREE uint8_t *data = probe_data();
+	AUTO_FREE uint8_t *out = malloc(2 * PROBE_MAX);
+	uint8_t *got = out + PROBE_MAX;
+	bool same = true;
+
+	if (data == NULL || out == NULL)
+		return;
+	for (size_t i = 0; i < 3 * 2 * GROUP; i++) {
+		size_t k = i / 3, key_len = 16 + i % 3 * 8;
+		size_t len = k < GROUP ? (k + 1) * AES_BLOCK
+				       : probe_lengths[k - GROUP];
+		struct bulk_decrypt_job job = {data, len - len % AES_BLOCK, out,
+			data + key_len, data + 2 * key_len};
+
+		if (job.len == 0)
+			continue;
+		if (evp_decrypt(b, key_len, &job) != 0)
+			return;
+		memcpy(got, data, job.len);
+		job.src = job.dst = got;
+		same = same && bulk_mb_decrypt(b->mb, key_len, &job) &&
+			memcmp(out, got, job.len) == 0;
+	}
+	b->decrypt_trust = same ? TRUSTED : REFUSED;
+}
+
 static bool
 hash_gains(struct bulk *b, enum bulk_hash hash, size_t n)
 {
@@ -350,6 +380,17 @@ encrypt_gains(struct bulk *b, size_t n)
 	if (b->encrypt_trust == UNTRIED)
 		probe_encrypt(b);
 	return b->encrypt_trust == TRUSTED;
+}
+
+static bool
+decrypt_gains(struct bulk *b, size_t len)
+{
+	if (b->impl == BULK_EVP || len < b->gain.decrypt ||
+		b->decrypt_trust == REFUSED || !make_manager(b))
+		return false;
+	if (b->decrypt_trust == UNTRIED)
+		probe_decrypt(b);
+	return b->decrypt_trust == TRUSTED;
 }
 
 /* ---- batches */
@@ -399,6 +440,20 @@ bulk_encrypt(
 	if (!encrypt_gains(b, n))
 		return err_pass(evp_encrypt_all(b, key_len, jobs, n));
 	if (!bulk_mb_encrypt(b->mb, key_len, jobs, n))
+		return err_new(-EIO);
+	return 0;
+}
+
+int
+bulk_decrypt(struct bulk *b, const uint8_t *key, size_t key_len,
+	const uint8_t *iv, const uint8_t *src, size_t len, uint8_t *dst)
+{
+	struct bulk_decrypt_job job = {src, len, dst, key, iv};
+
+	assert(len % AES_BLOCK == 0);
+	if (!decrypt_gains(b, len))
+		return err_pass(evp_decrypt(b, key_len, &job));
+	if (!bulk_mb_decrypt(b->mb, key_len, &job))
 		return err_new(-EIO);
 	return 0;
 }
@@ -582,7 +637,8 @@ bulk_hmac(struct bulk *b, enum bulk_hash hash, const uint8_t *key,
 const char *
 bulk_describe(struct bulk *b)
 {
-	bool refused = b->encrypt_trust == REFUSED;
+	bool refused =
+		b->encrypt_trust == REFUSED || b->decrypt_trust == REFUSED;
 
 	for (size_t i = 0; i < _BULK_HASH_MAX; i++)
 		refused = refused || b->hash_trust[i] == REFUSED;

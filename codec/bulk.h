@@ -34,7 +34,7 @@ struct bulk_hash_job {
 };
 
 /* AES-CBC with PKCS#7 padding; dst gets len rounded up to the next multiple of
- * 16 above len.  dst may not overlap src. */
+ * 16 above len.  dst may be src, but not overlap it otherwise. */
 struct bulk_encrypt_job {
 	const uint8_t *src;
 	size_t len;

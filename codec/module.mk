@@ -7,6 +7,8 @@ codec_SRC := \
 	codec/pccrc_desc.c \
 	codec/pccrc_hash.c \
 	codec/pccrc_info.c \
+	codec/pccrc_key.c \
+	codec/pccrc_pack.c \
 	codec/pccrc_parse.c \
 	codec/pccrc_pub.c \
 	codec/pccrc_seg.c \

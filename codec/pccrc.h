@@ -147,6 +147,10 @@ int pccrc_segment_ids(struct bulk *, const struct pccrc_info *, size_t first,
 #define PCCRC_CLAIM_SIZE 16
 int pccrc_claim(struct bulk *, const uint8_t *kp, uint32_t hash_size,
 	uint32_t block, const uint8_t *block_hash, uint8_t *ret_claim);
+/* Those of all listed blocks, much faster: block b of segment s goes to
+ * ret_claims[s * stride + b]; what is not listed is left alone. */
+int pccrc_claims(struct bulk *, const struct pccrc_info *, size_t stride,
+	uint8_t (*ret_claims)[PCCRC_CLAIM_SIZE]);
 
 /*
  * Publishing.  One pass gives version 1 and version 2 together.
@@ -184,6 +188,24 @@ size_t pccrc_desc_memory(const struct pccrc_desc *);
  * content (length > 0); into secmem, sec_free(bytes, len) it. */
 int pccrc_desc_build(const struct pccrc_desc *, int version, uint64_t offset,
 	uint64_t length, uint8_t **ret_bytes, size_t *ret_len);
+
+/*
+ * The description as bytes without any secret, to be kept on disk.
+ */
+/* Appends it.  -ENOMEM, -EMSGSIZE; -EINVAL: empty content. */
+int pccrc_desc_pack(const struct pccrc_desc *, struct buf *);
+/* The description again, with secrets of this key; the bytes may come from
+ * anybody.  -EBADMSG; -ENOMEM, -EIO. */
+int pccrc_desc_unpack(const uint8_t *bytes, size_t len, struct bulk *,
+	const uint8_t *key, size_t key_len, struct pccrc_desc **ret_desc);
+/* What is in len packed bytes of such a content. */
+struct pccrc_counts {
+	uint64_t v1_segments;
+	uint64_t v1_blocks;
+	uint64_t v2_segments;
+};
+void pccrc_packed_count(uint64_t length, unsigned versions, size_t len,
+	struct pccrc_counts *ret);
 
 /*
  * The version 2 cutter, frozen: see pccrc_seg.c.  Content-defined, pieces of

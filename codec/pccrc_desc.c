@@ -13,33 +13,18 @@
  *              touched; all begin with block 0
  *   version 2  the segments that the range touches
  */
+#include "codec/pccrc_desc.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/pccrc_priv.h"
 #include "common/err.h"
 #include "common/macros.h"
 #include "common/secmem.h"
 
-#define V1_HASH        32u
-#define V1_ENTRY       (V1_FIELDS_SIZE + 2 * V1_HASH)
-#define V1_FULL_LIST   (V1_COUNT_SIZE + PCCRC_SEGMENT_BLOCKS * V1_HASH)
 #define SECRET_GROUP   64
 #define CHUNK_SEGMENTS (UINT32_MAX / V2_ENTRY_SIZE)
-
-struct pccrc_desc {
-	unsigned refs;
-	unsigned versions;
-	uint64_t length;
-	uint8_t *v1; /* secmem */
-	size_t v1_len;
-	size_t v1_segments;
-	uint8_t *v2; /* secmem */
-	size_t v2_len;
-	size_t v2_segments;
-	uint64_t *starts; /* v2_segments */
-};
 
 /* One HMAC of Ks for each entry, through the lanes. */
 struct secrets {

@@ -147,7 +147,8 @@ work_next(struct work_pool *p)
 	return job;
 }
 
-/* Under the lock. */
+/* Under the lock, which is let go of for the wake-up: who wakes up takes it at
+ * once. */
 static void
 work_finish(struct work_pool *p, struct work_job *job)
 {
@@ -158,8 +159,11 @@ work_finish(struct work_pool *p, struct work_job *job)
 	if (job->slow)
 		p->slow_running = false;
 	STAILQ_INSERT_TAIL(&p->finished, job, link);
-	if (wake)
-		eventfd_write(p->wake_fd, 1);
+	if (!wake)
+		return;
+	pthread_mutex_unlock(&p->lock);
+	eventfd_write(p->wake_fd, 1);
+	pthread_mutex_lock(&p->lock);
 }
 
 static void *
@@ -256,8 +260,9 @@ work_submit(struct work_pool *p, struct work_job *job)
 	job->ran = 0;
 	pthread_mutex_lock(&p->lock);
 	queue_push(job->slow ? &p->slow : &p->quick, job);
-	pthread_cond_signal(&p->wanted);
 	pthread_mutex_unlock(&p->lock);
+	/* Behind the lock, lest who wakes up finds it taken. */
+	pthread_cond_signal(&p->wanted);
 }
 
 void

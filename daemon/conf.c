@@ -10,7 +10,8 @@
  *
  * Each value is checked when it is met.  A bad one is told and keeps what stood
  * before; later sources overwrite earlier ones, so the order of reading is the
- * order of precedence.
+ * order of precedence.  Only settings.conf is read last, when its folder is
+ * known, and yields to what stands above it.
  */
 #include "daemon/conf.h"
 
@@ -110,6 +111,13 @@ take_value(struct source *s, const char *section, const char *name,
 			name);
 		return 0;
 	}
+	if (s->kind == CONF_FROM_STATE && !row->state) {
+		source_report(
+			s, "%s.%s: not for this file, ignored", section, name);
+		return 1;
+	}
+	if (s->kind < s->conf->values[row - conf_table].source)
+		return 0;
 	append = s->conf->values[row - conf_table].source == s->kind;
 	r = conf_value_set(s->conf, row, text, append, &why);
 	if (r < 0)
@@ -321,6 +329,23 @@ conf_read_set(
 	return r > 0 ? CONF_E_OPTION : err_pass(r);
 }
 
+/* The folder is closed to whoever is not the daemon: then there is nothing to
+ * be told, or an ordinary user could not check settings. */
+static int
+read_state(
+	struct conf *c, const char *folder, conf_report_fn *report, void *ctx)
+{
+	AUTO_FREE char *path = NULL;
+
+	if (asprintf(&path, "%s/" CONF_STATE_FILE, folder) < 0) {
+		path = NULL;
+		return err_new(-ENOMEM);
+	}
+	if (access(path, F_OK) != 0)
+		return 0;
+	return read_file(c, path, CONF_FROM_STATE, report, ctx);
+}
+
 static int
 read_all(struct conf *c, const struct conf_sources *s, conf_report_fn *report,
 	void *ctx)
@@ -342,6 +367,11 @@ read_all(struct conf *c, const struct conf_sources *s, conf_report_fn *report,
 		r = conf_read_set(c, s->sets[i], report, ctx);
 	if (r == 0)
 		r = read_folder(c, policy, CONF_FROM_POLICY, report, ctx);
+	if (r == 0)
+		r = read_state(c,
+			s->state_folder != NULL ? s->state_folder
+						: c->state_directory,
+			report, ctx);
 	return r;
 }
 
@@ -404,6 +434,7 @@ conf_free(struct conf *c)
 	for (size_t i = 0; c->values != NULL && i < conf_table_len; i++) {
 		free(c->values[i].text);
 		free(c->values[i].origin);
+		free(c->values[i].pending);
 	}
 	free(c->values);
 	free(c);

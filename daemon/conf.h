@@ -3,8 +3,11 @@
  * Settings: where they come from, what they are, who said so.
  *
  * Order, a later one wins: built-in; the file; its drop-ins FILE.d/ *.conf by
- * name; --set; policy.d/ *.conf in the file's folder by name.  What policy sets
- * is locked.
+ * name; settings.conf in the folder [Service] StateDirectory; --set; policy.d/
+ * *.conf in the file's folder by name.  What policy sets is locked.
+ *
+ * settings.conf is what the daemon itself keeps of "peerdistctl cache
+ * set-size"; no other keys are taken from there.
  *
  * Lists: the file and its drop-ins add to one another, an empty value empties
  * the list; the first mention by --set, and the first by policy, begins afresh.
@@ -21,13 +24,15 @@
 #include "daemon/conf_table.h"
 
 #define CONF_FILE_DEFAULT "/etc/peerdist/peerdistd.conf"
+#define CONF_STATE_FILE   "settings.conf"
 #define CONF_VALUE_MAX    160 /* bytes of one value: fits a line of a dump */
 #define CONF_GROUPS_MAX   64
 #define CONF_PEERS_MAX    64
 
 enum conf_source {
 	CONF_FROM_BUILT_IN,
-	CONF_FROM_FILE, /* and drop-ins */
+	CONF_FROM_FILE,  /* and drop-ins */
+	CONF_FROM_STATE, /* settings.conf of the daemon */
 	CONF_FROM_SET,
 	CONF_FROM_POLICY,
 	_CONF_SOURCE_MAX,
@@ -52,8 +57,9 @@ struct conf_peers {
 
 /* A setting as text, with whoever set it. */
 struct conf_value {
-	char *text;   /* of lists: the elements, separated by one blank */
-	char *origin; /* "built-in", "FILE:LINE", "--set" */
+	char *text;    /* of lists: the elements, separated by one blank */
+	char *origin;  /* "built-in", "FILE:LINE", "--set" */
+	char *pending; /* what a restart would make of it; mostly NULL */
 	enum conf_source source; /* CONF_FROM_POLICY: locked */
 };
 
@@ -79,6 +85,9 @@ struct conf {
 
 	char cache_directory[CONF_VALUE_MAX + 1];
 	struct conf_size cache_max_size;
+	uint64_t cache_max_age_us; /* 0: no limit */
+	char hash_directory[CONF_VALUE_MAX + 1];
+	struct conf_size hash_max_size;
 
 	unsigned encryption; /* 0, 1, 2: AES with 128, 192, 256 bits */
 
@@ -98,6 +107,8 @@ struct conf_sources {
 	bool file_needed;        /* named by the user: must exist */
 	const char *const *sets; /* Section.Key=VALUE */
 	size_t n_sets;
+	/* Folder of settings.conf; NULL: the StateDirectory of the rest. */
+	const char *state_folder;
 };
 
 /* origin as in struct conf_value; both valid during the call only. */
@@ -112,6 +123,10 @@ enum conf_failure {
 /* Reads everything.  What is wrong is told to report, which may be NULL; on an
  * enum conf_failure too.  -ENOMEM. */
 int conf_load(struct conf **ret_conf, const struct conf_sources *,
+	conf_report_fn *report, void *ctx);
+/* What only a restart changes becomes in the new settings what it is in those
+ * in force, and what it would be is pending; report hears of each.  -ENOMEM. */
+int conf_keep_restart_only(struct conf *, const struct conf *in_force,
 	conf_report_fn *report, void *ctx);
 /* Built-in values only.  NULL when out of memory. */
 struct conf *conf_new(void);
@@ -136,6 +151,16 @@ const struct conf_value *conf_value_of(
 	const struct conf *, const char *section, const char *name);
 /* A file that gives these settings again. */
 void conf_dump(const struct conf *, struct buf *);
+
+/* Changes a setting as settings.conf would and writes that file into folder, so
+ * that the value stays.  > 0: enum conf_state_failure; -errno, and then the
+ * setting may be changed or not. */
+enum conf_state_failure {
+	CONF_STATE_E_LOCKED = 1, /* --set or policy says what it is */
+	CONF_STATE_E_BAD,        /* not a value for it */
+};
+int conf_state_set(struct conf *, const char *folder, const char *section,
+	const char *name, const char *text);
 
 /* Bytes that a size stands for, a percentage being that of the file system
  * that directory is or would be on.  -errno. */

@@ -29,12 +29,12 @@ static const char *const word_auto[] = {"auto", NULL};
 #define CHOICE(s, n, field, list, count, def, h) \
 	{.section = s, .name = n, .type = CONF_CHOICE, AT(field), \
 	 .choices = list, .n_choices = count, .default_text = def, .help = h}
-#define RANGE(s, n, t, field, lo, hi, def, h) \
+#define RANGE(s, n, t, field, lo, hi, def, h, ...) \
 	{.section = s, .name = n, .type = t, AT(field), .min = lo, .max = hi, \
-	 .default_text = def, .help = h}
-#define PLAIN(s, n, t, field, def, h) \
+	 .default_text = def, .help = h, __VA_ARGS__}
+#define PLAIN(s, n, t, field, def, h, ...) \
 	{.section = s, .name = n, .type = t, AT(field), \
-	 .default_text = def, .help = h}
+	 .default_text = def, .help = h, __VA_ARGS__}
 #define LATER(s, n) {.section = s, .name = n, .later = 1, .default_text = ""}
 
 const struct conf_row conf_table[] = {
@@ -43,17 +43,19 @@ const struct conf_row conf_table[] = {
 	CHOICE("Service", "Mode", mode, modes, 2, "local",
 	    "local or distributed"),
 	PLAIN("Service", "Socket", CONF_PATH, socket,
-	    "/run/peerdist/peerdistd.sock", "control socket"),
+	    "/run/peerdist/peerdistd.sock", "control socket", .restart = 1),
 	RANGE("Service", "PreferredContentVersion", CONF_NUMBER,
 	    preferred_content_version, 1, 2, "2",
 	    "1: version 1 content information only"),
 	{.section = "Service", .name = "Workers", .type = CONF_NUMBER,
-	 AT(workers), .min = 1, .max = 64, .choices = word_auto,
+	 AT(workers), .min = 1, .max = 64, .choices = word_auto, .restart = 1,
 	 .default_text = "auto",
 	 .help = "threads that hash and encrypt; auto: as many as there are "
 	    "processors, at most 4"},
 	PLAIN("Service", "StateDirectory", CONF_PATH, state_directory,
-	    "/var/lib/peerdist", "folder of server.key, the server secret"),
+	    "/var/lib/peerdist",
+	    "folder of server.key, the server secret, and of settings.conf",
+	    .restart = 1),
 
 	PLAIN("Access", "AdminGroup", CONF_GROUP, admin_group,
 	    "peerdist-admin", "who may manage the service, besides root"),
@@ -76,19 +78,23 @@ const struct conf_row conf_table[] = {
 	    per_uid_content_info_bytes, 64 * KIB, 64 * GIB, "64M",
 	    "content information of one content"),
 	RANGE("Limits", "DataArea", CONF_SIZE, data_area, 256 * KIB, 1 * GIB,
-	    "8M", "memory shared with each session for data on its way"),
+	    "8M", "memory shared with each session for data on its way",
+	    .restart = 1),
 
 	PLAIN("DataCache", "Directory", CONF_PATH, cache_directory,
-	    "/var/cache/peerdist",
-	    "folder of the cache; in this release only MaxSize refers to it"),
+	    "/var/cache/peerdist", "folder of the cache", .restart = 1),
 	RANGE("DataCache", "MaxSize", CONF_SIZE_PART, cache_max_size,
 	    1 * MIB, UINT64_MAX, "5%",
-	    "bytes, or part of the file system of Directory; in this release "
-	    "the cache is in memory, and a part at most a quarter of it"),
-	LATER("DataCache", "MaxAge"),
+	    "bytes, or part of the file system of Directory", .state = 1),
+	RANGE("DataCache", "MaxAge", CONF_TIME, cache_max_age_us, 0,
+	    36500 * DAY, "28d", "older content is dropped; 0: none is"),
 
-	LATER("HashCache", "Directory"),
-	LATER("HashCache", "MaxSize"),
+	PLAIN("HashCache", "Directory", CONF_PATH, hash_directory,
+	    "/var/lib/peerdist", "folder of standing publications",
+	    .restart = 1),
+	RANGE("HashCache", "MaxSize", CONF_SIZE_PART, hash_max_size,
+	    1 * MIB, UINT64_MAX, "1%",
+	    "bytes, or part of the file system of Directory", .state = 1),
 
 	CHOICE("Network", "Encryption", encryption, ciphers, 3, "aes-128",
 	    "cipher of cached blocks: aes-128, aes-192 or aes-256"),

@@ -28,7 +28,9 @@ struct conf_row {
 	/* Known, but what it is for is not in this release: a value in a file
 	 * is reported and has no effect. */
 	unsigned char later;
-	size_t offset; /* of the field in struct conf */
+	unsigned char restart; /* a reload does not change it */
+	unsigned char state;   /* the daemon itself may keep a value for it */
+	size_t offset;         /* of the field in struct conf */
 	uint64_t min, max;
 	/* CONF_CHOICE: NULL-terminated; those from n_choices on are of a later
 	 * release.  CONF_NUMBER: a word for 0. */

@@ -3,8 +3,11 @@
  * The parts in the order in which they are built; each needs those before it,
  * and they go in the reverse order:
  *
- *	settings, server secret, loop, worker pool, network, store, service,
+ *	settings, loop, worker pool, network, stores, server secret, service,
  *	control socket, listener, signals and watchdog, "ready"
+ *
+ * But the worker pool goes before the stores, whose scrubber may have a job in
+ * it that no service waits for.
  *
  * The end has three steps, since what is on its way must come home first:
  *
@@ -33,6 +36,7 @@
 
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/fdutil.h"
 #include "common/macros.h"
 #include "common/secmem.h"
 #include "daemon/api/listener.h"
@@ -42,9 +46,9 @@
 #include "daemon/manager_secret.h"
 #include "daemon/manager_settings.h"
 #include "daemon/manager_socket.h"
+#include "daemon/manager_store.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/retrieve.h"
-#include "daemon/store/store_mem.h"
 
 #define STOP_FLUSH_MS 10
 #define STOP_CHECK_MS 5
@@ -54,16 +58,18 @@
 enum { SIG_STOP_TERM, SIG_STOP_INT, SIG_RELOAD, _SIG_MAX };
 
 struct manager {
-	const struct conf_sources *sources;
+	struct conf_sources sources;
 	struct conf *conf;
+	char state_folder[CONF_VALUE_MAX + 1];
 	struct problems problems;
 	struct loop *loop;
 	struct work_pool *pool;
 	struct loop_watch *pool_watch;
 	struct retrieve *retrieve;
 	struct host_env host;
-	struct block_store *store;
+	struct stores stores;
 	struct service *service;
+	struct secret secret;
 	struct control_socket socket;
 	struct listener *listener;
 	struct event *signals[_SIG_MAX];
@@ -97,6 +103,20 @@ fill_standard_fds(void)
 		close(fd);
 }
 
+/* What passes through is somebody's content and its secrets, wherever it lies
+ * at the moment: a dump, should one be made in spite of the limit, or by a
+ * debugger, holds none of the process's memory.  Before the process becomes
+ * undumpable, since the file belongs to root then. */
+static void
+dump_nothing(void)
+{
+	AUTO_FD int fd =
+		open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)fd_write_all(fd, "0", 1);
+}
+
 static void
 harden_process(void)
 {
@@ -105,6 +125,7 @@ harden_process(void)
 	fill_standard_fds();
 	umask(077);
 	signal(SIGPIPE, SIG_IGN);
+	dump_nothing();
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 	/* The leak checker of sanitizer builds must look into the process. */
 #ifndef __SANITIZE_ADDRESS__
@@ -151,28 +172,6 @@ on_pool_readable(void *ctx)
 
 /* Settings. */
 
-/* The caller of peerdistctl reload sees these, too. */
-static void
-report_needs_restart(struct manager *m, const struct conf *new)
-{
-	static const char *const fixed[][2] = {{"Service", "Socket"},
-		{"Service", "Workers"}, {"Service", "StateDirectory"},
-		{"Limits", "DataArea"}};
-	char text[64];
-
-	for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
-		const char *section = fixed[i][0], *name = fixed[i][1];
-		const struct conf_value *v = conf_value_of(new, section, name);
-
-		if (strcmp(conf_value_of(m->conf, section, name)->text,
-			    v->text) == 0)
-			continue;
-		snprintf(text, sizeof(text), "%s.%s needs a restart to change",
-			section, name);
-		problems_add(&m->problems, v->origin, text);
-	}
-}
-
 static int
 apply_settings(struct manager *m, struct conf *conf)
 {
@@ -183,7 +182,7 @@ apply_settings(struct manager *m, struct conf *conf)
 	r = service_configure(m->service, &settings);
 	if (r != 0)
 		return failed("New settings cannot be applied", r);
-	m->store->ops->set_limit(m->store, settings_cache_bytes(conf));
+	stores_configure(&m->stores, conf);
 	log_set_level((int)conf->log_level + LOG_ERR);
 	return 0;
 }
@@ -198,11 +197,14 @@ reload(struct manager *m)
 	(void)sd_notifyf(
 		0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_now_us());
 	problems_done(&m->problems);
-	r = conf_load(&conf, m->sources, problems_add, &m->problems);
+	r = conf_load(&conf, &m->sources, problems_add, &m->problems);
+	/* The caller of peerdistctl reload sees these problems, too. */
+	if (r == 0)
+		r = conf_keep_restart_only(
+			conf, m->conf, problems_add, &m->problems);
 	if (r == 0)
 		r = apply_settings(m, conf);
 	if (r == 0) {
-		report_needs_restart(m, conf);
 		conf_free(m->conf);
 		m->conf = conf;
 		log_event(LOG_NOTICE, "Settings reloaded",
@@ -227,7 +229,7 @@ hook_status(void *ctx, struct json *j)
 		conf_value_of(m->conf, "Service", "Mode")->origin);
 	json_out_text(j, "enable_origin",
 		conf_value_of(m->conf, "Service", "Enable")->origin);
-	json_out_text(j, "config_file", m->sources->file);
+	json_out_text(j, "config_file", m->sources.file);
 	json_out_u64(j, "config_problems", m->problems.n);
 	json_out_u64(j, "pid", (uint64_t)getpid());
 	json_out_u64(j, "uptime_ms", loop_now_ms() - m->started_ms);
@@ -245,7 +247,7 @@ hook_config(void *ctx, struct json *j)
 {
 	struct manager *m = ctx;
 
-	json_out_text(j, "file", m->sources->file);
+	json_out_text(j, "file", m->sources.file);
 	settings_put_config(j, m->conf);
 	settings_put_problems(j, &m->problems);
 }
@@ -258,6 +260,28 @@ hook_reload(void *ctx, struct json *j)
 	json_out_bool(j, "reloaded", reload(m));
 	settings_put_problems(j, &m->problems);
 	return 0;
+}
+
+static enum core_result
+hook_set_size(void *ctx, enum ipc_cache cache, const char *size, struct json *j)
+{
+	struct manager *m = ctx;
+	enum core_result r;
+
+	r = settings_set_size(m->conf, m->state_folder, cache, size);
+	if (r != CORE_OK)
+		return r;
+	stores_configure(&m->stores, m->conf);
+	settings_put_size(j, m->conf, cache);
+	return CORE_OK;
+}
+
+static enum core_result
+hook_secret(void *ctx, const struct api_secret_request *q, struct json *j)
+{
+	struct manager *m = ctx;
+
+	return secret_ask(&m->secret, q, j);
 }
 
 /* The end. */
@@ -310,15 +334,24 @@ on_watchdog(struct loop_alarm *a)
 /* Building, in order. */
 
 static int
+use_key(void *ctx, const uint8_t *key, size_t len)
+{
+	struct manager *m = ctx;
+
+	return service_set_key(m->service, key, len);
+}
+
+static int
 build_service(struct manager *m)
 {
 	struct service_settings settings;
-	uint8_t *key = NULL;
-	size_t key_len = 0;
+	struct secret *secret = &m->secret;
 	const char *why;
 	int r;
 
-	r = secret_load(m->conf->state_directory, &key, &key_len, &why);
+	*secret = (struct secret){
+		.folder = m->state_folder, .use = use_key, .ctx = m};
+	r = secret_load(secret->folder, &secret->key, &secret->key_len, &why);
 	if (r != 0) {
 		log_event(LOG_ERR, "Server secret cannot be used",
 			LOG_STR("FOLDER", m->conf->state_directory),
@@ -327,10 +360,12 @@ build_service(struct manager *m)
 		return r;
 	}
 	settings_for_service(m->conf, &settings);
-	m->service =
-		service_new(&m->host.env, m->store, &settings, key, key_len);
-	sec_free(key, SECRET_SIZE_MAX);
-	return m->service != NULL ? 0 : failed("Service cannot start", -ENOMEM);
+	m->service = service_new(&m->host.env, m->stores.blocks, &settings,
+		secret->key, secret->key_len);
+	if (m->service == NULL)
+		return failed("Service cannot start", -ENOMEM);
+	service_set_hash_store(m->service, m->stores.hashes);
+	return 0;
 }
 
 static int
@@ -353,10 +388,7 @@ build_base(struct manager *m)
 	if (m->pool_watch == NULL || m->retrieve == NULL)
 		return failed("Network cannot start", -ENOMEM);
 	host_env_init(&m->host, m->loop, m->pool, m->retrieve);
-	m->store = store_mem_new(&m->host.env, settings_cache_bytes(m->conf));
-	if (m->store == NULL)
-		return failed("Cache cannot start", -ENOMEM);
-	return 0;
+	return stores_open(&m->stores, m->loop, &m->host.env, m->conf);
 }
 
 static int
@@ -365,6 +397,8 @@ build_listener(struct manager *m)
 	const struct api_hooks hooks = {.status = hook_status,
 		.config = hook_config,
 		.reload = hook_reload,
+		.set_size = hook_set_size,
+		.secret = hook_secret,
 		.ctx = m};
 	struct client_limits limits;
 	const char *why;
@@ -448,13 +482,13 @@ tear_down(struct manager *m)
 	m->listener = listener_free(m->listener);
 	control_socket_close(&m->socket);
 	m->service = service_free(m->service);
-	if (m->store != NULL)
-		m->store = m->store->ops->close(m->store);
 	m->retrieve = retrieve_free(m->retrieve);
 	m->pool_watch = loop_watch_free(m->pool_watch);
 	m->pool = work_free(m->pool);
+	stores_close(&m->stores);
 	m->loop = loop_free(m->loop);
 	problems_done(&m->problems);
+	m->secret.key = sec_free(m->secret.key, SECRET_SIZE_MAX);
 	m->conf = conf_free(m->conf);
 }
 
@@ -486,7 +520,7 @@ int
 manager_run(const struct conf_sources *sources)
 {
 	struct manager m = {
-		.sources = sources,
+		.sources = *sources,
 		.socket = {.fd = -1, .lock_fd = -1},
 	};
 	int r;
@@ -498,6 +532,9 @@ manager_run(const struct conf_sources *sources)
 		problems_done(&m.problems);
 		return 2;
 	}
+	snprintf(m.state_folder, sizeof(m.state_folder), "%s",
+		m.conf->state_directory);
+	m.sources.state_folder = m.state_folder;
 	log_set_level((int)m.conf->log_level + LOG_ERR);
 	m.started_ms = loop_now_ms();
 	r = build(&m);

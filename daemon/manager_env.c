@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "codec/bulk.h"
@@ -139,6 +140,15 @@ timer_changed(void *ctx)
 	loop_timer_changed(e->loop);
 }
 
+static uint64_t
+wall_ms(void *ctx)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
 static const struct env_ops ops = {
 	.now_ms = now_ms,
 	.random = fill_random,
@@ -146,6 +156,7 @@ static const struct env_ops ops = {
 	.peer_request = peer_request,
 	.peer_cancel = peer_cancel,
 	.timer_changed = timer_changed,
+	.wall_ms = wall_ms,
 };
 
 void

@@ -3,6 +3,10 @@
  * A new secret is written under a name of its own, synced, and then linked to
  * the final one.  So server.key is never there in part, and of two daemons that
  * start at once both use the one that was linked first.
+ *
+ * One that replaces another is written aside, too, under a fixed name, so that
+ * what a crash leaves of it is found and removed, and then renamed over the old
+ * one: at any moment server.key is the whole old or the whole new one.
  */
 #include "daemon/manager_secret.h"
 
@@ -17,6 +21,8 @@
 #include "common/fdutil.h"
 #include "common/macros.h"
 #include "common/secmem.h"
+
+#define ASIDE "." SECRET_FILE ".new"
 
 static int
 check_file(int fd, const char **ret_why)
@@ -77,7 +83,7 @@ load_existing(int folder, uint8_t *key, size_t *ret_len, const char **ret_why)
 }
 
 static int
-write_new(int folder, const char *name, const uint8_t *key)
+write_new(int folder, const char *name, const uint8_t *key, size_t len)
 {
 	AUTO_FD int fd = openat(folder, name,
 		O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -85,7 +91,7 @@ write_new(int folder, const char *name, const uint8_t *key)
 
 	if (fd < 0)
 		return err_new(-errno);
-	r = fd_write_all(fd, key, SECRET_SIZE);
+	r = fd_write_all(fd, key, len);
 	if (r == 0 && fsync(fd) != 0)
 		r = err_new(-errno);
 	return r;
@@ -101,7 +107,7 @@ make_key(int folder, uint8_t *key)
 		return err_new(-EIO);
 	snprintf(name, sizeof(name), ".%s.%d", SECRET_FILE, (int)getpid());
 	(void)unlinkat(folder, name, 0);
-	r = write_new(folder, name, key);
+	r = write_new(folder, name, key, SECRET_SIZE);
 	if (r == 0 && linkat(folder, name, folder, SECRET_FILE, 0) != 0 &&
 		errno != EEXIST)
 		r = err_new(-errno);
@@ -125,6 +131,7 @@ secret_load(const char *folder, uint8_t **ret_key, size_t *ret_len,
 	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return err_new(-errno);
+	(void)unlinkat(dir, ASIDE, 0);
 	key = sec_alloc(SECRET_SIZE_MAX);
 	if (key == NULL)
 		return err_new(-ENOMEM);
@@ -141,4 +148,26 @@ secret_load(const char *folder, uint8_t **ret_key, size_t *ret_len,
 	}
 	*ret_key = key;
 	return 0;
+}
+
+int
+secret_replace(const char *folder, const uint8_t *key, size_t len,
+	const char **ret_why)
+{
+	AUTO_FD int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r;
+
+	*ret_why = "the folder cannot be used";
+	if (dir < 0)
+		return err_new(-errno);
+	*ret_why = "it cannot be written";
+	(void)unlinkat(dir, ASIDE, 0);
+	r = write_new(dir, ASIDE, key, len);
+	if (r == 0 && renameat(dir, ASIDE, dir, SECRET_FILE) != 0)
+		r = err_new(-errno);
+	if (r != 0) {
+		(void)unlinkat(dir, ASIDE, 0);
+		return r;
+	}
+	return fsync(dir) != 0 ? err_new(-errno) : 0;
 }

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "daemon/manager_settings.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "codec/pccrr.h"
 #include "common/clock.h"
 #include "common/macros.h"
 #include "daemon/log.h"
 
-#define PAGE 4096u
+#define PAGE       4096u
+#define SIZE_LEAST (1024u * 1024u) /* a part of a tiny file system is more */
 
 static struct policy_groups
 groups_of(struct conf_groups *g)
@@ -64,22 +65,85 @@ settings_for_clients(const struct conf *c, struct client_limits *ret)
 	ret->read_size = ret->write_size;
 }
 
-/* A part of a disk may be more than all the memory of this machine, so what
- * was given as a part is held to a quarter of that. */
+static uint64_t
+size_bytes(const struct conf_size *size, const char *directory)
+{
+	uint64_t bytes = 0;
+
+	/* A folder that cannot be looked at cannot be used, either; whoever
+	 * opens it will tell. */
+	(void)conf_size_bytes(size, directory, &bytes);
+	return MAX_OF(bytes, SIZE_LEAST);
+}
+
 uint64_t
 settings_cache_bytes(const struct conf *c)
 {
-	uint64_t bytes = 0, memory;
-	long pages = sysconf(_SC_PHYS_PAGES);
+	return size_bytes(&c->cache_max_size, c->cache_directory);
+}
 
-	memory = pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE)
-			   : 256u << 20;
-	if (conf_size_bytes(&c->cache_max_size, c->cache_directory, &bytes) !=
-			0 ||
-		(c->cache_max_size.percent > 0 && bytes > memory / 4))
-		bytes = memory / 4;
-	/* 0 would be no limit. */
-	return bytes > 0 ? bytes : 1;
+uint64_t
+settings_hash_bytes(const struct conf *c)
+{
+	return size_bytes(&c->hash_max_size, c->hash_directory);
+}
+
+uint64_t
+settings_cache_age_s(const struct conf *c)
+{
+	return c->cache_max_age_us / US_PER_S +
+		(c->cache_max_age_us % US_PER_S != 0);
+}
+
+static const char *
+cache_section(enum ipc_cache cache)
+{
+	return cache == IPC_CACHE_DATA ? "DataCache" : "HashCache";
+}
+
+enum core_result
+settings_set_size(struct conf *c, const char *folder, enum ipc_cache cache,
+	const char *size)
+{
+	const char *section = cache_section(cache);
+	int r = conf_state_set(c, folder, section, "MaxSize", size);
+
+	if (r == 0)
+		log_event(LOG_NOTICE, "Size of a cache set",
+			LOG_STR("CACHE", section), LOG_STR("SIZE", size));
+	else if (r < 0)
+		log_event(LOG_ERR, "Size of a cache cannot be kept",
+			LOG_STR("FOLDER", folder),
+			LOG_STR("FILE", CONF_STATE_FILE), LOG_ERRNO(-r));
+	switch (r) {
+	case 0:
+		return CORE_OK;
+	case CONF_STATE_E_LOCKED:
+		return CORE_E_DISABLED;
+	case CONF_STATE_E_BAD:
+		return CORE_E_BAD_PARAMETER;
+	case -ENOMEM:
+		return CORE_E_NO_MEMORY;
+	case -ENOSPC:
+	case -EDQUOT:
+		return CORE_E_DISK_FULL;
+	default:
+		return CORE_E_IO;
+	}
+}
+
+void
+settings_put_size(struct json *j, const struct conf *c, enum ipc_cache cache)
+{
+	const struct conf_value *v =
+		conf_value_of(c, cache_section(cache), "MaxSize");
+	bool data = cache == IPC_CACHE_DATA;
+
+	json_out_text(j, "cache", data ? "data" : "hash");
+	json_out_text(j, "size", v->text);
+	json_out_text(j, "origin", v->origin);
+	json_out_u64(j, "max_bytes",
+		data ? settings_cache_bytes(c) : settings_hash_bytes(c));
 }
 
 void
@@ -152,6 +216,8 @@ settings_put_config(struct json *j, const struct conf *c)
 		json_out_text(j, "section", row->section);
 		json_out_text(j, "name", row->name);
 		put_value(j, row, "value", v->text);
+		if (v->pending != NULL)
+			put_value(j, row, "pending", v->pending);
 		put_value(j, row, "default", row->default_text);
 		json_out_text(j, "origin", v->origin);
 		json_out_bool(j, "locked", v->source == CONF_FROM_POLICY);

@@ -2,6 +2,7 @@
 
 core_SRC := \
 	daemon/core/area.c \
+	daemon/core/call.c \
 	daemon/core/content.c \
 	daemon/core/content_data.c \
 	daemon/core/content_read.c \
@@ -18,6 +19,9 @@ core_SRC := \
 	daemon/core/service.c \
 	daemon/core/session.c \
 	daemon/core/slice.c \
+	daemon/core/standing.c \
+	daemon/core/standing_open.c \
+	daemon/core/standing_publish.c \
 	daemon/core/stream.c \
 	daemon/core/wheel.c
 
@@ -43,12 +47,15 @@ api_SRC := \
 	daemon/api/api_session.c \
 	daemon/api/client.c \
 	daemon/api/dispatch.c \
+	daemon/api/document.c \
 	daemon/api/json_out.c \
 	daemon/api/listener.c \
+	daemon/api/request.c \
 	daemon/api/status_map.c
 
 daemon_SRC := \
 	daemon/conf.c \
+	daemon/conf_change.c \
 	daemon/conf_dump.c \
 	daemon/conf_table.c \
 	daemon/conf_value.c \
@@ -57,8 +64,10 @@ daemon_SRC := \
 	daemon/manager.c \
 	daemon/manager_env.c \
 	daemon/manager_secret.c \
+	daemon/manager_secret_ask.c \
 	daemon/manager_settings.c \
-	daemon/manager_socket.c
+	daemon/manager_socket.c \
+	daemon/manager_store.c
 
 # These need no more of the daemon than the settings.
 test_conf_LIBS := daemon common
@@ -66,6 +75,9 @@ test_log_LIBS := daemon common
 fuzz_conf_LIBS := daemon common
 
 test_client_EXTRA := $(B)/obj/tests/unit/api_harness.o
+test_api_published_EXTRA := $(test_client_EXTRA)
+test_api_secret_EXTRA := $(test_client_EXTRA)
+test_api_cache_EXTRA := $(test_client_EXTRA)
 test_dispatch_EXTRA := $(test_client_EXTRA)
 test_listener_EXTRA := $(test_client_EXTRA)
 
@@ -79,4 +91,16 @@ test_hostile_LIBS := core store codec common
 test_orderings_EXTRA := $(CORE_SCRIPT)
 test_publish_EXTRA := $(CORE_SCRIPT)
 test_session_EXTRA := $(CORE_SCRIPT)
+test_standing_EXTRA := $(CORE_SCRIPT)
+test_standing_open_EXTRA := $(CORE_SCRIPT)
+test_standing_publish_EXTRA := $(CORE_SCRIPT)
 test_store_mem_EXTRA := $(CORE_SCRIPT)
+
+# The block store with a loop around it.
+DISK_ENV := $(B)/obj/tests/unit/disk_env.o
+test_store_disk_EXTRA := $(DISK_ENV)
+test_store_disk_evict_EXTRA := $(DISK_ENV)
+test_store_disk_health_EXTRA := $(DISK_ENV)
+test_store_disk_put_EXTRA := $(DISK_ENV)
+test_store_disk_rebuild_EXTRA := $(DISK_ENV)
+test_store_disk_verify_EXTRA := $(DISK_ENV)

@@ -62,6 +62,8 @@ overlapped_result(OVERLAPPED *ov, DWORD *bytes, DWORD timeout_ms)
 	DWORD code = ERROR_INVALID_PARAMETER, n = 0;
 	bool complete = false;
 
+	if (ov != NULL && bytes != NULL && timeout_ms == INFINITE)
+		pdc_link_await(ov);
 	if (ov != NULL && bytes != NULL)
 		code = pdc_pending_result(ov, timeout_ms, &n, &complete);
 	if (complete)

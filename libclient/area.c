@@ -87,10 +87,13 @@ pdc_area_take(struct pdc_area *a, uint32_t want, uint32_t least, bool later,
 	if (a->map == NULL)
 		return 0;
 	pthread_mutex_lock(&a->lock);
-	if (a->free_pages >= reserve + pages_of(least)) {
+	if ((later || !a->starved) &&
+		a->free_pages >= reserve + pages_of(least)) {
 		n = MIN_OF(pages_of(want), a->free_pages - reserve);
 		n = area_hole(a, n, pages_of(least), &first);
 	}
+	if (later)
+		a->starved = n == 0;
 	if (n > 0) {
 		memset(a->used + first, 1, n);
 		a->free_pages -= n;

@@ -5,7 +5,8 @@
  *
  * A part of the write half is kept for the later slices of adds that the
  * daemon already works on.  First slices of adds that queue behind it may wait
- * there for long, and must not take the room that it needs to go on.
+ * there for long, and must not take the room that it needs to go on; nor what
+ * becomes free while a later slice waits for a range that is long enough.
  */
 #ifndef LIBCLIENT_AREA_H
 #define LIBCLIENT_AREA_H
@@ -25,6 +26,7 @@ struct pdc_area {
 	uint32_t pages;
 	uint32_t free_pages;
 	uint32_t reserve_pages;
+	bool starved; /* the last one to ask for a later slice got none */
 };
 
 /* fd may be -1; it stays the caller's.  -errno, and then there is nothing to

@@ -57,6 +57,8 @@ struct pdc_link {
 	struct pdc_slots slots;
 	atomic_bool dead;
 
+	atomic_uint held; /* read ranges given back, but not sent since */
+
 	pthread_mutex_t send_lock; /* sending half of chan, ended */
 	pthread_cond_t room;
 	unsigned n_room_waiters;
@@ -156,6 +158,9 @@ void pdc_link_take(struct pdc_link *);
  * be woken for what comes when he gives it back. */
 bool pdc_link_try(struct pdc_link *);
 void pdc_link_give(struct pdc_link *);
+/* For who waits for this operation's result, however long it takes: receives
+ * until it is there, if nobody else does. */
+void pdc_link_await(OVERLAPPED *);
 /* With the receive side: handles what is there, without blocking. */
 void pdc_link_read(struct pdc_link *);
 /* With the receive side: the connection is over.  Accepted operations complete

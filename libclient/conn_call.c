@@ -53,8 +53,10 @@ link_watch_room(struct pdc_link *l, bool out)
 static void
 link_flush_locked(struct pdc_link *l)
 {
-	int r = ipc_chan_flush(l->chan);
+	int r;
 
+	atomic_store(&l->held, 0);
+	r = ipc_chan_flush(l->chan);
 	if ((r == -EAGAIN) != atomic_load(&l->full)) {
 		atomic_store(&l->full, r == -EAGAIN);
 		link_watch_room(l, r == -EAGAIN);
@@ -229,6 +231,7 @@ pdc_link_submit(struct pdc_link *l, struct pdc_pending *p, struct pdc_submit *s)
 	DWORD code = pdc_slots_enter(&l->slots, p);
 
 	if (code == ERROR_SUCCESS) {
+		atomic_store(&p->link, l);
 		code = submit_and_wait(l, p, s);
 		if (code == ERROR_SUCCESS)
 			return ERROR_IO_PENDING;

@@ -7,15 +7,19 @@
  * receive side, and only there do operations end; so the caller's buffer is
  * never read once its record was claimed, without a lock held for the copying.
  *
- * When the write half is full the first slice shrinks to what fits into the
- * frame itself, and a later one waits in line until a range is released.
+ * When there is no room for the whole of a first slice it shrinks to what fits
+ * into the frame itself, and a later one waits in line until enough is
+ * released.  Taking whatever bits are free instead would make many slices of
+ * odd lengths, and the daemon works on whole blocks, many of them at once.
  */
 #include <string.h>
 
 #include "common/macros.h"
 #include "libclient/conn.h"
 
-#define LEAST_FIRST (64u * 1024u)
+/* No slice that could be longer is shorter than these parts of the half. */
+#define PART_FIRST 4u
+#define PART_LATER 16u
 
 bool
 pdc_feed_place(struct pdc_link *l, struct pdc_pending *p, uint32_t len,
@@ -26,7 +30,8 @@ pdc_feed_place(struct pdc_link *l, struct pdc_pending *p, uint32_t len,
 
 	len = MIN_OF(len, p->u.add.len - p->u.add.taken);
 	len = MIN_OF(len, IPC_SLICE_MAX);
-	least = MIN_OF(len, first ? LEAST_FIRST : PDC_AREA_PAGE);
+	least = l->area.write_size / (first ? PART_FIRST : PART_LATER);
+	least = MIN_OF(len, least);
 	n = len > IPC_INLINE_MAX
 		? pdc_area_take(&l->area, len, least, !first, &offset)
 		: 0;

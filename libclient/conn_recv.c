@@ -6,9 +6,11 @@
  * reader thread's watch of the socket, and handles every frame in order until
  * its own answer has come.  Then it empties what was read and hands the side
  * on: to another thread that waits for an answer, or back to the reader thread
- * by watching the socket again.  One thread at a time has it (`receiving`), so
- * frames are handled strictly in order, and whatever a frame tells - a packet
- * posted, an event set - is done before the answer behind it wakes anyone.
+ * by watching the socket again.  A thread that waits for an operation's result
+ * without a time limit takes the side as well, if it is free.  One thread at a
+ * time has it (`receiving`), so frames are handled strictly in order, and
+ * whatever a frame tells - a packet posted, an event set - is done before the
+ * answer behind it wakes anyone.
  *
  * All accepted operations end here: by COMPLETE, or all at once when the
  * connection is over (pdc_link_fail).
@@ -163,6 +165,15 @@ complete_data(struct pdc_link *l, const Pd__Complete *c, uint32_t *ret_len)
 	return *ret_len > 0 ? c->inline_data.data : nothing;
 }
 
+/* How many ranges may stay with us until something else is sent: most likely
+ * the next read is about to be.  With one of them in the way a hole for any
+ * read is still left, so nothing ever waits for it. */
+static unsigned
+may_hold(const struct pdc_link *l)
+{
+	return l->area.read_size >= 3 * IPC_SLICE_MAX ? 1 : 0;
+}
+
 static bool
 handle_complete(struct pdc_link *l, struct ipc_msg *m)
 {
@@ -186,9 +197,10 @@ handle_complete(struct pdc_link *l, struct ipc_msg *m)
 	if (len > 0)
 		memcpy(p->u.read.data, data, c->bytes);
 	if (c->range != NULL) {
-		l->unflushed = true;
 		ok = pdc_link_send(l, IPC_RETURN, 0, &c->range->base, -1,
 			     PDC_SEND_QUEUE) == ERROR_SUCCESS;
+		if (++l->held > may_hold(l))
+			l->unflushed = true;
 	}
 	pdc_pending_deliver(p, &outcome);
 	return ok;
@@ -271,6 +283,44 @@ link_read_for(struct pdc_link *l, struct pdc_call *c)
 	}
 	if (!ok)
 		pdc_link_fail(l);
+}
+
+/* Silence is no fault here: nothing says when an operation ends. */
+static void
+link_read_until(struct pdc_link *l, struct pdc_pending *p)
+{
+	bool more, ok = link_drain(l);
+	int r;
+
+	while (ok && !pdc_pending_is_done(p) && !atomic_load(&l->dead)) {
+		r = ipc_chan_read(l->chan, true, &more);
+		ok = r == -EAGAIN || (r == 0 && link_drain(l));
+	}
+	if (!ok)
+		pdc_link_fail(l);
+}
+
+void
+pdc_link_await(OVERLAPPED *ov)
+{
+	struct pdc_link *l;
+	struct pdc_pending *p = pdc_pending_find_sent(ov, &l);
+	bool got;
+
+	if (p == NULL)
+		return;
+	pthread_mutex_lock(&l->recv_lock);
+	got = !l->receiving && !l->over;
+	if (got)
+		l->receiving = true;
+	pthread_mutex_unlock(&l->recv_lock);
+	if (got) {
+		pdc_link_watch(l, false);
+		link_read_until(l, p);
+		pdc_link_give(l);
+	}
+	pdc_link_unref(l);
+	pdc_pending_unref(p);
 }
 
 void

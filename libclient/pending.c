@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "common/macros.h"
+#include "libclient/conn.h"
 #include "libclient/result.h"
 #include "libclient/slab.h"
 #include "libclient/util.h"
@@ -340,6 +341,31 @@ pdc_pending_find(OVERLAPPED *ov)
 		pdc_pending_ref(p);
 	pthread_mutex_unlock(&s->lock);
 	return p;
+}
+
+/* As long as a record is in the table, its connection has not ended what was
+ * pending on it, and so is there. */
+struct pdc_pending *
+pdc_pending_find_sent(OVERLAPPED *ov, struct pdc_link **ret_link)
+{
+	struct shard *s = shard_of(ov);
+	struct pdc_pending *p;
+
+	pthread_mutex_lock(&s->lock);
+	p = shard_find(s, ov);
+	*ret_link = p != NULL ? atomic_load(&p->link) : NULL;
+	if (*ret_link != NULL) {
+		pdc_pending_ref(p);
+		atomic_fetch_add(&(*ret_link)->refs, 1);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return *ret_link != NULL ? p : NULL;
+}
+
+bool
+pdc_pending_is_done(struct pdc_pending *p)
+{
+	return atomic_load_explicit(&p->done, memory_order_acquire) == 1;
 }
 
 /* The result as the OVERLAPPED shows it; false while it is pending. */

@@ -23,6 +23,7 @@
 #include "libclient/port.h"
 
 struct pdc_job;
+struct pdc_link;
 
 enum pdc_pending_kind {
 	PDC_PLAIN,  /* nothing but a result */
@@ -48,6 +49,7 @@ struct pdc_pending {
 	bool accepted; /* its ACK said 0: a completion is owed */
 	bool feeding;  /* on the connection's list of those who wait for room */
 	struct pdc_packet packet;
+	_Atomic(struct pdc_link *) link; /* it was sent on; NULL: none */
 	TAILQ_ENTRY(pdc_pending) feed_link;
 	union {
 		struct {
@@ -98,6 +100,12 @@ void pdc_pending_refuse(struct pdc_pending *, DWORD code);
 DWORD pdc_pending_refuse_early(OVERLAPPED *, DWORD code);
 /* With a reference for the caller, or NULL. */
 struct pdc_pending *pdc_pending_find(OVERLAPPED *);
+/* The same with the connection that it was sent on, also referenced; NULL when
+ * there is none. */
+struct pdc_pending *pdc_pending_find_sent(
+	OVERLAPPED *, struct pdc_link **ret_link);
+/* Whether its result is there. */
+bool pdc_pending_is_done(struct pdc_pending *);
 /* The id of the owner's operation, PDC_ID_NONE when there is none. */
 uint64_t pdc_pending_id(OVERLAPPED *, const void *owner);
 /* What PeerDistGetOverlappedResult returns as last error; 0 for TRUE. */

@@ -103,6 +103,7 @@ static const struct {
 	{ERROR_INVALID_HANDLE, "The handle is invalid."},
 	{ERROR_NOT_ENOUGH_MEMORY, "There is not enough memory."},
 	{ERROR_INVALID_DATA, "The data is invalid."},
+	{ERROR_NOT_READY, "It is not ready yet."},
 	{ERROR_BAD_LENGTH, "The length is wrong."},
 	{ERROR_HANDLE_EOF, "The end of the file was reached."},
 	{ERROR_NOT_SUPPORTED, "The request is not supported."},

@@ -256,3 +256,20 @@ ipc_call_more(struct ipc_chan *c, uint64_t id, int timeout_ms,
 	return err_pass(
 		answer_until(c, id, deadline_after(timeout_ms), ret_msg));
 }
+
+int
+ipc_call_send(struct ipc_chan *c, enum ipc_type type, uint64_t id,
+	const ProtobufCMessage *body, int fd, int timeout_ms)
+{
+	int r = ipc_chan_queue(c, type, id, body, &fd, fd >= 0 ? 1 : 0);
+
+	if (r == 0)
+		r = flush_until(c, deadline_after(timeout_ms));
+	return err_pass(r);
+}
+
+int
+ipc_call_next(struct ipc_chan *c, int timeout_ms, struct ipc_msg *ret_msg)
+{
+	return err_pass(next_until(c, deadline_after(timeout_ms), ret_msg));
+}

@@ -45,4 +45,11 @@ int ipc_call(struct ipc_chan *, enum ipc_type, uint64_t id,
 int ipc_call_more(struct ipc_chan *, uint64_t id, int timeout_ms,
 	struct ipc_msg *ret_msg);
 
+/* The halves of a call, for whoever looks at every frame: sends one (fd: -1, or
+ * what travels with it, duplicated), and waits for the next one of any known
+ * type. */
+int ipc_call_send(struct ipc_chan *, enum ipc_type, uint64_t id,
+	const ProtobufCMessage *body, int fd, int timeout_ms);
+int ipc_call_next(struct ipc_chan *, int timeout_ms, struct ipc_msg *ret_msg);
+
 #endif

@@ -94,6 +94,19 @@ struct ipc_chan {
 	struct writer out;
 };
 
+/* Content and its information pass through: not for dumps. */
+static void *
+map_new(size_t size, int flags)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	(void)madvise(p, size, MADV_DONTDUMP);
+	return p;
+}
+
 int
 ipc_chan_new(struct ipc_chan **ret_chan, int fd, enum ipc_from self)
 {
@@ -107,7 +120,7 @@ ipc_chan_new(struct ipc_chan **ret_chan, int fd, enum ipc_from self)
 	c->fd = fd;
 	c->self = self;
 	STAILQ_INIT(&c->out.groups);
-	c->in.data = malloc(READ_SIZE);
+	c->in.data = map_new(READ_SIZE, 0);
 	if (c->in.data == NULL) {
 		ipc_chan_free(c);
 		return err_new(-ENOMEM);
@@ -157,7 +170,8 @@ ipc_chan_free(struct ipc_chan *c)
 		STAILQ_REMOVE_HEAD(&c->out.groups, link);
 		group_free(g);
 	}
-	free(c->in.data);
+	if (c->in.data != NULL)
+		munmap(c->in.data, READ_SIZE);
 	if (c->out.map != NULL)
 		munmap(c->out.map, c->out.cap);
 	close(c->fd);
@@ -321,11 +335,10 @@ resize(struct writer *out, size_t cap)
 	uint8_t *map;
 
 	if (out->map == NULL)
-		map = mmap(NULL, cap, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		map = map_new(cap, MAP_NORESERVE);
 	else
 		map = mremap(out->map, out->cap, cap, MREMAP_MAYMOVE);
-	if (map == MAP_FAILED)
+	if (map == NULL || map == MAP_FAILED)
 		return err_new(-ENOMEM);
 	/* The first byte written must not make two megabytes resident. */
 	if (out->map == NULL)

@@ -29,6 +29,7 @@
 #include "common/rd.h"
 
 #define ARENA_ALIGN    16u
+#define ARENA_PLAIN    256u /* no payload is in a frame that takes less */
 #define OVERFLOW_BOUND (512u * 1024u)
 #define NAME_BOUND     256u
 #define ID_BOUND       64u
@@ -45,6 +46,7 @@ _Static_assert(sizeof(struct ipc_header) == IPC_HEADER_SIZE &&
 
 struct overflow {
 	struct overflow *next;
+	size_t size;
 	_Alignas(ARENA_ALIGN) uint8_t bytes[];
 };
 
@@ -85,6 +87,7 @@ arena_alloc(void *ctx, size_t size)
 		return NULL;
 	}
 	a->overflow_used += size;
+	o->size = size;
 	o->next = m->overflow;
 	m->overflow = o;
 	return o->bytes;
@@ -588,8 +591,13 @@ ipc_msg_done(struct ipc_msg *m)
 
 	for (o = m->overflow; o != NULL; o = next) {
 		next = o->next;
+		explicit_bzero(o->bytes, o->size);
 		free(o);
 	}
+	/* Content information and data come inside frames, too. */
+	if (m->arena_used > ARENA_PLAIN)
+		explicit_bzero(m->arena, m->arena_used);
+	m->arena_used = 0;
 	m->overflow = NULL;
 	m->u.base = NULL;
 }

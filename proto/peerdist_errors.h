@@ -32,6 +32,10 @@
 /* Completion: data does not match its hash or length. */
 #define ERROR_INVALID_DATA 13
 #endif
+#ifndef ERROR_NOT_READY
+/* Only peerdistctl's requests: the file has been changed a moment ago. */
+#define ERROR_NOT_READY 21
+#endif
 #ifndef ERROR_BAD_LENGTH
 /* Not used. */
 #define ERROR_BAD_LENGTH 24

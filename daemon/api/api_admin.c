@@ -14,57 +14,16 @@
 #include "common/macros.h"
 #include "common/parse.h"
 #include "daemon/api/dispatch.h"
+#include "daemon/api/document.h"
 #include "daemon/api/status_map.h"
 
-#define DOCUMENT_MAX   (16u << 20)
-#define TEXT_MAX       (48u * 1024u)
 #define OPERATIONS_MAX 10000u
 
-struct document {
-	struct buf text;
-	struct json json;
-};
-
-static void
-document_begin(struct document *d)
-{
-	buf_init(&d->text, DOCUMENT_MAX);
-	json_out_init(&d->json, &d->text);
-	json_out_object(&d->json, NULL);
-	json_out_u64(&d->json, "v", 1);
-}
-
-static void
-document_send(
-	struct client *c, uint64_t id, const struct document *d, uint32_t code)
-{
-	char part[TEXT_MAX + 1];
-	Pd__AdminText body = PD__ADMIN_TEXT__INIT;
-	size_t done = 0, n;
-
-	body.code = code;
-	body.json = part;
-	do {
-		n = MIN_OF(d->text.len - done, TEXT_MAX);
-		memcpy(part, d->text.data + done, n);
-		part[n] = '\0';
-		done += n;
-		body.more = done < d->text.len;
-		client_send(c, IPC_ADMIN_TEXT, id, &body.base);
-	} while (body.more && c->state != CLIENT_GONE);
-}
-
-/* Closes the document, sends it, frees it. */
 static enum core_result
-document_end(struct document *d, struct client *c, const struct ipc_msg *m,
+answer(struct document *d, struct client *c, const struct ipc_msg *m,
 	uint32_t code)
 {
-	json_out_end_object(&d->json);
-	if (buf_error(&d->text) != 0)
-		client_reply(c, m->header.id, ERROR_NOT_ENOUGH_MEMORY);
-	else
-		document_send(c, m->header.id, d, code);
-	buf_done(&d->text);
+	document_end(d, c, m->header.id, code);
 	return CORE_OK;
 }
 
@@ -134,22 +93,6 @@ put_quotas(struct json *j, const struct client *c)
 		json_out_end_object(j);
 	}
 	json_out_end_array(j);
-}
-
-static void
-put_store(struct json *j, struct service *svc)
-{
-	struct block_store *store = service_store(svc);
-	struct store_stats st = {0};
-
-	store->ops->stats(store, &st);
-	json_out_object(j, "store");
-	json_out_u64(j, "blocks", st.blocks);
-	json_out_u64(j, "bytes", st.bytes);
-	json_out_u64(j, "max_bytes", st.max_bytes);
-	json_out_u64(j, "evicted", st.evicted);
-	json_out_u64(j, "rotten", st.rotten);
-	json_out_end_object(j);
 }
 
 static void
@@ -223,13 +166,13 @@ api_admin_status(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
 	if (hooks->status != NULL)
 		hooks->status(hooks->ctx, j);
 	json_out_u64(j, "clients", c->set->n_clients);
-	put_store(j, c->set->service);
+	api_put_caches(j, c->set->service);
 	put_quotas(j, c);
 	json_out_array(j, "peers");
 	service_each_peer(c->set->service, put_peer, j);
 	json_out_end_array(j);
 	put_counters(j, c->set);
-	return document_end(&d, c, m, ERROR_SUCCESS);
+	return answer(&d, c, m, ERROR_SUCCESS);
 }
 
 /* Sessions and operations. */
@@ -269,7 +212,7 @@ api_admin_sessions(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
 		if (other->session != NULL && in_view(&view, other->session))
 			put_session(&d.json, other, now_ms);
 	json_out_end_array(&d.json);
-	return document_end(&d, c, m, ERROR_SUCCESS);
+	return answer(&d, c, m, ERROR_SUCCESS);
 }
 
 struct op_walk {
@@ -321,7 +264,7 @@ api_admin_operations(
 	json_out_end_array(&d.json);
 	json_out_u64(&d.json, "total", walk.n);
 	json_out_bool(&d.json, "truncated", walk.n > OPERATIONS_MAX);
-	return document_end(&d, c, m, ERROR_SUCCESS);
+	return answer(&d, c, m, ERROR_SUCCESS);
 }
 
 /* Another user's session answers as one that does not exist. */
@@ -351,7 +294,7 @@ api_admin_config(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
 	document_begin(&d);
 	if (hooks->config != NULL)
 		hooks->config(hooks->ctx, &d.json);
-	return document_end(&d, c, m, ERROR_SUCCESS);
+	return answer(&d, c, m, ERROR_SUCCESS);
 }
 
 enum core_result
@@ -364,5 +307,5 @@ api_admin_reload(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
 	document_begin(&d);
 	if (hooks->reload != NULL)
 		code = hooks->reload(hooks->ctx, &d.json);
-	return document_end(&d, c, m, code);
+	return answer(&d, c, m, code);
 }

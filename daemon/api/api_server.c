@@ -29,7 +29,7 @@ api_unpublish(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
 {
 	struct session_label label = label_of(&m->u.identifier->identifier);
 
-	return session_unpublish(c->session, &label);
+	return session_unpublish(c->session, m->header.id, &label);
 }
 
 enum core_result
@@ -38,9 +38,10 @@ api_info_open(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
 	const Pd__InfoOpen *b = m->u.info_open;
 	struct session_label label = label_of(&b->identifier);
 	struct session_range range = {b->offset, b->length};
+	struct session_versions versions = {b->min_version, b->max_version};
 
-	return session_info_open(c->session, &label, &range, b->min_version,
-		b->max_version, &reply->handle);
+	return session_info_open(c->session, m->header.id, &label, &range,
+		&versions, &reply->handle);
 }
 
 enum core_result

@@ -309,12 +309,35 @@ on_released(void *ctx, uint64_t op, uint32_t offset, uint32_t len)
 	client_send(ctx, IPC_RELEASED, op, &body.base);
 }
 
+static void
+on_reply(void *ctx, uint64_t request, enum core_result result, uint64_t handle)
+{
+	Pd__Reply reply = PD__REPLY__INIT;
+
+	reply.code = status_map_core(result);
+	reply.handle = handle;
+	client_send(ctx, IPC_REPLY, request, &reply.base);
+}
+
+static void
+on_progress(void *ctx, uint64_t op, uint64_t done, uint64_t total)
+{
+	Pd__Progress body = PD__PROGRESS__INIT;
+
+	body.done = done;
+	body.total = total;
+	body.operation = true;
+	client_send(ctx, IPC_PROGRESS, op, &body.base);
+}
+
 const struct session_ops client_session_ops = {
 	.complete = on_complete,
 	.accept = on_accept,
 	.need = on_need,
 	.released = on_released,
 	.status = on_status,
+	.reply = on_reply,
+	.progress = on_progress,
 };
 
 /* Frames. */

@@ -30,6 +30,7 @@
 
 #include "common/err.h"
 #include "daemon/api/dispatch.h"
+#include "daemon/api/request.h"
 #include "daemon/api/status_map.h"
 
 static void
@@ -351,6 +352,7 @@ client_free(struct client *c)
 	event_del(&c->writable);
 	event_del(&c->timer);
 	event_del(&c->again);
+	request_detach_all(c);
 	/* Frees other sessions' handles of this one's publications at most;
 	 * what they are told makes them dirty. */
 	c->in_pass = true;

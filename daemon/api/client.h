@@ -65,6 +65,7 @@ struct client_limits {
 	}
 
 struct client;
+struct request;
 TAILQ_HEAD(client_list, client);
 
 struct client_counters {
@@ -107,8 +108,10 @@ struct client {
 	struct identity identity;
 	struct event readable;
 	struct event writable;
-	struct event timer; /* handshake, then stalls */
-	struct event again; /* frames are left over from this pass */
+	struct event timer;            /* handshake, then stalls */
+	struct event again;            /* frames are left over from this pass */
+	LIST_HEAD(, request) requests; /* answered later */
+	unsigned n_requests;
 	uint64_t number;
 	uint32_t refusal; /* what calls that need a session are answered */
 	enum client_state state;

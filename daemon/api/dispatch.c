@@ -114,6 +114,8 @@ dispatch_frame(struct client *c, const struct ipc_msg *m)
 		client_drop_broken(c);
 		return;
 	}
+	if (r == CORE_LATER)
+		return;
 	reply.code = status_map_core(r);
 	if (row->kind == DISPATCH_CALL)
 		client_send(c, IPC_REPLY, m->header.id, &reply.base);

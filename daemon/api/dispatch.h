@@ -9,7 +9,8 @@
 
 enum dispatch_kind {
 	DISPATCH_NONE,   /* not from clients */
-	DISPATCH_CALL,   /* REPLY with the result */
+	DISPATCH_CALL,   /* REPLY with the result, or CORE_LATER: by the
+			  * session's reply */
 	DISPATCH_SUBMIT, /* ACK with the result, unless it is CORE_OK: then
 			  * the session's accept has queued it */
 	DISPATCH_DATA,   /* no answer */
@@ -53,6 +54,9 @@ dispatch_fn api_admin_status, api_admin_sessions, api_admin_operations,
 /* api_cache.c, api_published.c, api_secret.c: */
 dispatch_fn api_admin_cache, api_admin_published, api_admin_secret,
 	api_publish_standing;
+
+/* Members "store" and "hash": how the caches are. */
+void api_put_caches(struct json *, struct service *);
 
 /* A slice as the core wants it. */
 struct session_slice api_slice(const Pd__Slice *);

@@ -3,6 +3,9 @@
  * The read half is given out in pages of 4 KiB.  For each page that begins a
  * range, "run" holds the range's length in pages and "sent" whether the client
  * has it; a RETURN is believed only when it names exactly such a range.
+ *
+ * Always the first fit: what was used last is used again while it is still in
+ * the processors' caches.
  */
 #include "daemon/core/area.h"
 
@@ -15,7 +18,6 @@ struct area {
 	size_t write_size;
 	size_t n_pages;
 	size_t n_free;
-	size_t hint; /* where the last search ended */
 	void (*unmap)(void *ctx);
 	void *ctx;
 	struct page {
@@ -78,19 +80,24 @@ pages_of(uint32_t len)
 	return ((size_t)len + AREA_PAGE - 1) / AREA_PAGE;
 }
 
-/* First fit in [from, to); to when there is none. */
+/* n_pages when there is no hole of n pages. */
 static size_t
-find_run(const struct area *a, size_t from, size_t to, size_t n)
+find_hole(const struct area *a, size_t n)
 {
-	size_t i = from, len = 0;
+	size_t i = 0, len = 0;
 
-	while (i < to) {
-		len = a->pages[i].used ? 0 : len + 1;
+	while (i < a->n_pages) {
+		if (a->pages[i].used) {
+			/* The one that begins a range. */
+			i += a->pages[i].run;
+			len = 0;
+			continue;
+		}
 		i++;
-		if (len == n)
+		if (++len == n)
 			return i - n;
 	}
-	return to;
+	return a->n_pages;
 }
 
 bool
@@ -100,18 +107,14 @@ area_read_alloc(struct area *a, uint32_t len, uint32_t *ret_offset)
 
 	if (a == NULL || n == 0 || n > a->n_free || n > UINT16_MAX)
 		return false;
-	at = find_run(a, a->hint, a->n_pages, n);
-	if (at == a->n_pages) {
-		at = find_run(a, 0, a->n_pages, n);
-		if (at == a->n_pages)
-			return false;
-	}
+	at = find_hole(a, n);
+	if (at == a->n_pages)
+		return false;
 	for (size_t i = at; i < at + n; i++)
 		a->pages[i].used = true;
 	a->pages[at].run = (uint16_t)n;
 	a->pages[at].sent = false;
 	a->n_free -= n;
-	a->hint = at + n;
 	*ret_offset = (uint32_t)(a->write_size + at * AREA_PAGE);
 	return true;
 }

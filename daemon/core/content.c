@@ -7,8 +7,10 @@
  * they are small (the information is half a thousandth of the content) and the
  * parser only looks at counts.  An add that is cancelled half way is taken back
  * out (rollback), so it counts wholly or not at all.  Completing hashes whole
- * block lists, which is a worker's job; while it runs the parser belongs to
- * it.
+ * block lists, and makes the names by which the store knows segments and
+ * blocks; many at once that is cheap, one by one it would cost each read more
+ * than finding its block.  It is a worker's job; while it runs the parser
+ * belongs to it.
  *
  * A refusal puts the handle into the failed state: every later call on it gets
  * the same answer, only closing helps.
@@ -32,6 +34,8 @@ struct complete_job {
 	struct content *content;
 	struct pccrc_parser *parser;
 	struct pccrc_info *info;
+	uint8_t *ids;
+	uint8_t (*claims)[STORE_CLAIM_SIZE];
 	int result;
 };
 
@@ -53,7 +57,6 @@ content_unref(struct content *c)
 	pccrc_parser_free(c->parser);
 	pccrc_info_unref(c->info);
 	free(c->ids);
-	free(c->ids_known);
 	free(c->claims);
 	quota_give(c->session->user, QUOTA_BUFFER_BYTES, c->counted);
 	session_unref(c->session);
@@ -189,6 +192,7 @@ content_close(struct handle *h)
 
 	c->closed = true;
 	content_stages_drop(c);
+	content_ahead_drop(c);
 	session_handle_remove(c->session, h);
 	content_unref(c);
 }
@@ -201,6 +205,61 @@ content_check_ready(const struct content *c)
 	return c->state == CONTENT_READY ? CORE_OK : CORE_E_NOT_INITIALIZED;
 }
 
+/* Claims from one segment's first to the next one's. */
+static size_t
+claim_stride(const struct pccrc_info *info)
+{
+	return info->version == 1 ? PCCRC_SEGMENT_BLOCKS : 1;
+}
+
+static size_t
+claim_count(const struct pccrc_info *info)
+{
+	size_t n = info->n_segments;
+
+	return (n - 1) * claim_stride(info) + info->segments[n - 1].n_blocks;
+}
+
+/* The tag that the store keeps with a block: of the secret, the block's index
+ * and hash, and of its length, which nothing proves - whoever describes another
+ * length is to find nothing, instead of finding a block that looks damaged. */
+static void
+claims_mix_lengths(
+	const struct pccrc_info *info, uint8_t (*claims)[STORE_CLAIM_SIZE])
+{
+	for (size_t s = 0; s < info->n_segments; s++) {
+		const struct pccrc_segment *seg = &info->segments[s];
+
+		for (uint32_t b = 0; b < seg->n_blocks; b++) {
+			uint32_t len = pccrc_block_len(info, seg, b);
+			uint8_t *claim = claims[s * claim_stride(info) + b];
+
+			for (size_t i = 0; i < sizeof(len); i++)
+				claim[i] ^= (uint8_t)(len >> 8 * i);
+		}
+	}
+}
+
+/* Worker. */
+static int
+make_names(struct complete_job *j, struct bulk *bulk)
+{
+	const struct pccrc_info *info = j->info;
+	size_t n = info->n_segments;
+	int r;
+
+	j->ids = malloc(n * info->hash_size);
+	j->claims = calloc(claim_count(info), sizeof(j->claims[0]));
+	if (j->ids == NULL || j->claims == NULL)
+		return err_new(-ENOMEM);
+	r = pccrc_segment_ids(bulk, info, 0, n, j->ids);
+	if (r == 0)
+		r = pccrc_claims(bulk, info, claim_stride(info), j->claims);
+	if (r == 0)
+		claims_mix_lengths(info, j->claims);
+	return err_pass(r);
+}
+
 static void
 complete_run(struct env_job *e, struct bulk *bulk)
 {
@@ -209,50 +268,39 @@ complete_run(struct env_job *e, struct bulk *bulk)
 			struct complete_job, job);
 
 	j->result = pccrc_parser_finish(j->parser, bulk, &j->info);
-}
-
-/* Where a block's claim lies. */
-static size_t
-claim_index(const struct pccrc_info *info, size_t segment, uint32_t block)
-{
-	return info->version == 1 ? segment * PCCRC_SEGMENT_BLOCKS + block
-				  : segment;
-}
-
-/* Memory for ids and claims; both are made when they are first needed. */
-static enum core_result
-make_room(struct content *c, const struct pccrc_info *info)
-{
-	size_t n = info->n_segments;
-	size_t n_claims =
-		claim_index(info, n - 1, 0) + info->segments[n - 1].n_blocks;
-
-	if (!count_to(c,
-		    info->n_bytes +
-			    n * (sizeof(info->segments[0]) + info->hash_size) +
-			    n_claims * sizeof(c->claims[0])))
-		return CORE_E_NO_RESOURCES;
-	c->ids = malloc(n * info->hash_size);
-	c->ids_known = calloc(1, (n + 7) / 8);
-	c->claims = calloc(n_claims, sizeof(c->claims[0]));
-	if (c->ids == NULL || c->ids_known == NULL || c->claims == NULL)
-		return CORE_E_NO_MEMORY;
-	return CORE_OK;
+	if (j->result == 0)
+		j->result = make_names(j, bulk);
 }
 
 static void
-become_ready(struct content *c, struct pccrc_info *info)
+become_ready(struct content *c, struct complete_job *j)
 {
-	enum core_result r = make_room(c, info);
+	const struct pccrc_info *info = j->info;
 
-	if (r != CORE_OK) {
-		fail(c, r);
+	if (!count_to(c,
+		    info->n_bytes +
+			    info->n_segments *
+				    (sizeof(info->segments[0]) +
+					    info->hash_size) +
+			    claim_count(info) * sizeof(c->claims[0]))) {
+		fail(c, CORE_E_NO_RESOURCES);
 		return;
 	}
-	c->info = pccrc_info_ref(info);
+	c->info = pccrc_info_ref(j->info);
+	c->ids = TAKE_PTR(j->ids);
+	c->claims = TAKE_PTR(j->claims);
 	c->cursor = info->range_start;
 	c->state = CONTENT_READY;
 	c->parser = pccrc_parser_free(c->parser);
+}
+
+static void
+complete_job_free(struct complete_job *j)
+{
+	pccrc_info_unref(j->info);
+	free(j->ids);
+	free(j->claims);
+	free(j);
 }
 
 static void
@@ -266,11 +314,10 @@ complete_done(struct core_job *job, bool ran)
 	c->feed_cur = NULL;
 	c->parser = j->parser;
 	if (op != NULL && ran && j->result == 0)
-		become_ready(c, j->info);
+		become_ready(c, j);
 	else if (op != NULL)
 		fail(c, ran ? refusal(j->result) : CORE_E_ABORTED);
-	pccrc_info_unref(j->info);
-	free(j);
+	complete_job_free(j);
 	if (op != NULL)
 		op_finish_status(
 			op, c->state == CONTENT_READY ? CORE_OK : c->failure);
@@ -424,59 +471,24 @@ content_feed(struct op *op, const struct session_slice *slice)
 }
 
 const uint8_t *
-content_segment_id(struct content *c, size_t segment)
+content_segment_id(const struct content *c, size_t segment)
 {
-	const struct pccrc_segment *seg = &c->info->segments[segment];
-	uint8_t *id = c->ids + segment * c->info->hash_size;
-
-	if (c->ids_known[segment / 8] & 1u << segment % 8)
-		return id;
-	if (pccrc_segment_id(c->session->service->bulk, c->info->hash, seg->kp,
-		    seg->hod, id) < 0)
-		return NULL;
-	c->ids_known[segment / 8] |= (uint8_t)(1u << segment % 8);
-	return id;
+	return c->ids + segment * c->info->hash_size;
 }
 
-/* The tag that the store keeps with a block: of the secret, the block's index
- * and hash, and of its length, which nothing proves - whoever describes another
- * length is to find nothing, instead of finding a block that looks damaged. */
-static bool
-claim_make(
-	struct content *c, size_t segment, uint32_t block, uint8_t *ret_claim)
-{
-	const struct pccrc_info *info = c->info;
-	const struct pccrc_segment *seg = &info->segments[segment];
-	const uint8_t *hash = pccrc_block_hash(info, seg, block);
-	uint32_t len = pccrc_block_len(info, seg, block);
-
-	assert(hash != NULL);
-	if (pccrc_claim(c->session->service->bulk, seg->kp, info->hash_size,
-		    block, hash, ret_claim) < 0)
-		return false;
-	for (size_t i = 0; i < sizeof(len); i++)
-		ret_claim[i] ^= (uint8_t)(len >> 8 * i);
-	return true;
-}
-
-enum core_result
-content_ref_block(struct content *c, size_t segment, uint32_t block,
+void
+content_ref_block(const struct content *c, size_t segment, uint32_t block,
 	struct store_ref *ret_ref)
 {
-	static const uint8_t not_made[STORE_CLAIM_SIZE];
-	uint8_t *claim = c->claims[claim_index(c->info, segment, block)];
+	size_t claim = segment * claim_stride(c->info) + block;
 
-	ret_ref->id = content_segment_id(c, segment);
-	ret_ref->id_len = (uint8_t)c->info->hash_size;
-	ret_ref->index = block;
-	ret_ref->status = STORE_MISSING;
-	if (ret_ref->id == NULL)
-		return CORE_E_NO_MEMORY;
-	if (memcmp(claim, not_made, sizeof(not_made)) == 0 &&
-		!claim_make(c, segment, block, claim))
-		return CORE_E_NO_MEMORY;
-	memcpy(ret_ref->claim, claim, sizeof(ret_ref->claim));
-	return CORE_OK;
+	*ret_ref = (struct store_ref){
+		.id = content_segment_id(c, segment),
+		.id_len = (uint8_t)c->info->hash_size,
+		.index = block,
+		.status = STORE_MISSING,
+	};
+	memcpy(ret_ref->claim, c->claims[claim], sizeof(ret_ref->claim));
 }
 
 bool

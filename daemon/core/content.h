@@ -23,6 +23,7 @@ enum content_state {
 
 struct stage;
 TAILQ_HEAD(stage_list, stage);
+struct read_work;
 
 /* Reference-counted: jobs and store requests hold it beyond its close. */
 struct content {
@@ -45,16 +46,17 @@ struct content {
 
 	/* Ready. */
 	struct pccrc_info *info;
-	uint8_t *ids; /* segment ids made so far, info->hash_size each */
-	uint8_t *ids_known;
-	uint8_t (*claims)[STORE_CLAIM_SIZE]; /* of all blocks; zero: not made */
+	uint8_t *ids; /* of the segments, info->hash_size each */
+	uint8_t (*claims)[STORE_CLAIM_SIZE]; /* of the listed blocks */
 	struct stage_list stages;
 	size_t staged_bytes;
+	unsigned n_putting; /* rounds that wait for the disk */
 
 	/* The stream's cursor; reads queue up for it. */
 	uint64_t cursor;
 	struct op_source stream_queue;
 	struct op *stream_head;
+	struct read_work *ahead; /* for the one behind the head */
 	bool stream_stepping;
 };
 
@@ -84,12 +86,10 @@ enum core_result content_feed(struct op *, const struct session_slice *);
 /* State check of what needs content information: 4054, or the failure. */
 enum core_result content_check_ready(const struct content *);
 
-/* Fills a store reference for a block: id and claim.  The block must be listed.
- * CORE_E_NO_MEMORY when hashing fails. */
-enum core_result content_ref_block(struct content *, size_t segment,
-	uint32_t block, struct store_ref *ret_ref);
-/* The segment's id, made on first use; NULL when hashing fails. */
-const uint8_t *content_segment_id(struct content *, size_t segment);
+/* Fills a store reference for a block, which must be listed. */
+void content_ref_block(const struct content *, size_t segment, uint32_t block,
+	struct store_ref *ret_ref);
+const uint8_t *content_segment_id(const struct content *, size_t segment);
 
 /* Where a content offset lies. */
 struct content_pos {
@@ -109,6 +109,8 @@ enum core_result content_data_add(struct handle *, uint64_t op, uint64_t offset,
 enum core_result content_data_feed(struct op *, const struct session_slice *);
 void content_data_forget(struct op *);
 void content_stages_drop(struct content *);
+/* Frees what was kept for the next adds. */
+void content_spares_free(struct service *);
 
 /* content_read.c */
 enum core_result content_read(struct handle *, uint64_t op, enum op_kind,
@@ -118,6 +120,8 @@ void content_read_forget(struct op *);
 void content_read_arrived(struct op *);
 void content_read_lacking(struct op *);
 void content_stream_step(struct content *);
+/* Nobody will want what is being read ahead. */
+void content_ahead_drop(struct content *);
 /* The read half has room again. */
 void content_room(struct session *);
 

@@ -4,14 +4,17 @@
  * verified blocks in the cache.
  *
  * One slice is worked on at a time, in rounds of at most ROUND_BLOCKS blocks.
- * The first round's job copies the slice out of the client's memory; every
- * round's job hashes its whole blocks, compares, and encrypts the good ones,
- * which are then put into the store.  What the slice holds of a block only in
- * part is staged: kept with the handle until later adds fill the block, which
- * then gets a round of its own.  So:
+ * A round's job copies its blocks out of the client's memory, hashes the
+ * copies, compares, and encrypts the good ones in place; these are then put
+ * into the store.  Every byte is read once from where the client can change it,
+ * and all that follows is done with one buffer that stays in the processor's
+ * cache.
+ * What the slice holds of a block only in part is staged: kept with the handle
+ * until other adds fill the block, which then goes with the round of the slice
+ * that made it whole.  So:
  *
- *	slice -> round(s) over whole blocks -> pieces staged -> rounds over
- *	blocks that became whole -> next slice -> ... -> completion
+ *	slice -> pieces staged, round(s) over whole blocks -> next slice ->
+ *	... -> completion
  *
  * Bytes of blocks that the content information does not list cannot be verified
  * by this handle, ever; they are accepted and dropped.  Staged bytes are
@@ -21,6 +24,9 @@
  *
  * An add whose operation has ended goes on with the round that it is in - what
  * was verified may stay - and is freed when that comes back.
+ *
+ * Large buffers go from round to round, and a few of them stay when there are
+ * no adds, since new memory has to be cleared by the kernel first.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -35,21 +41,32 @@
 #define SLICE_MAX    (1024u * 1024u)
 #define STAGED_MAX   (16u * 1024u * 1024u)
 #define STAGE_LEAST  (32u * 1024u)
+#define SLOT_ALIGN   64u
+/* Of a round over a whole slice: each block with its padding, aligned. */
+#define ROUND_ROOM    (SLICE_MAX + ROUND_BLOCKS * (16u + SLOT_ALIGN))
+#define SPARE_LEAST   (256u * 1024u)
+#define SPARES_MOST   8u
+#define SPARES_IDLE   4u
+#define PUTTING_EARLY 3u /* rounds that wait for the disk */
 
 struct stage {
 	TAILQ_ENTRY(stage) link;
 	struct content_pos pos;
-	uint32_t have; /* bytes */
-	uint8_t *bits; /* which bytes, one bit each */
+	uint32_t have;  /* bytes */
+	uint64_t *bits; /* which bytes, one bit each */
 	uint8_t *data;
 };
 
 struct data_block {
 	struct content_pos pos;
-	const uint8_t *plain;
-	uint8_t *cipher;
-	uint8_t iv[16];
+	const uint8_t *from; /* the client's, or a stage's */
+	uint8_t *bytes;      /* our copy, later its ciphertext */
 	bool good;
+};
+
+/* A buffer that no round uses at the moment. */
+struct data_spare {
+	SLIST_ENTRY(data_spare) link;
 };
 
 struct data_add {
@@ -63,23 +80,22 @@ struct data_add {
 	enum core_result fault;
 	uint64_t counted; /* buffer bytes */
 
-	/* The slice in work: content range [at, end), copied. */
-	uint8_t *plain;
-	uint32_t plain_len;
-	uint64_t start;
+	/* The slice in work: content range [at, end). */
+	const uint8_t *source; /* NULL: none */
+	uint64_t start;        /* content offset of source */
 	uint64_t at;
 	uint64_t end;
-	bool copied;
-	struct stage *whole; /* being verified instead of slice bytes */
 
 	/* The round. */
 	struct core_job job;
-	const uint8_t *source;
 	int result;
-	uint8_t *cipher;
+	uint8_t *buffer;
+	size_t buffer_size;
 	uint32_t algo; /* the setting may change while the job runs */
+	struct stage_list wholes; /* stages that some of the blocks are in */
 	size_t n_blocks;
 	struct data_block blocks[ROUND_BLOCKS];
+	uint8_t iv[ROUND_BLOCKS][16];
 	size_t n_put;
 	struct store_put put;
 	struct store_ref refs[ROUND_BLOCKS];
@@ -152,7 +168,7 @@ stage_new(struct content *c, const struct content_pos *pos)
 	}
 	st->pos = *pos;
 	st->data = malloc(pos->len);
-	st->bits = calloc(1, (pos->len + 7) / 8);
+	st->bits = calloc((pos->len + 63) / 64, sizeof(st->bits[0]));
 	if (st->data == NULL || st->bits == NULL) {
 		stage_free(c, st);
 		return NULL;
@@ -164,23 +180,20 @@ stage_new(struct content *c, const struct content_pos *pos)
 
 /* Marks bytes [from, to); how many were not marked yet. */
 static uint32_t
-mark(uint8_t *bits, uint32_t from, uint32_t to)
+mark(uint64_t *bits, uint32_t from, uint32_t to)
 {
 	uint32_t n = 0;
 
 	while (from < to) {
-		uint8_t bit = (uint8_t)(1u << from % 8);
+		uint32_t skip = from % 64, len = MIN_OF(64 - skip, to - from);
+		uint64_t mask = (UINT64_MAX >> (64 - len)) << skip;
+		uint64_t fresh = mask & ~bits[from / 64];
 
-		if (from % 8 == 0 && to - from >= 8) {
-			n += 8 - (uint32_t)__builtin_popcount(bits[from / 8]);
-			bits[from / 8] = 0xff;
-			from += 8;
-			continue;
-		}
-		if (!(bits[from / 8] & bit))
-			n++;
-		bits[from / 8] |= bit;
-		from++;
+		/* Mostly all are: the count is a call on old processors. */
+		n += fresh == mask ? len
+				   : (uint32_t)__builtin_popcountll(fresh);
+		bits[from / 64] |= mask;
+		from += len;
 	}
 	return n;
 }
@@ -200,7 +213,7 @@ stage_piece(struct data_add *a, const struct content_pos *pos, uint64_t from,
 		st = stage_new(c, pos);
 	if (st == NULL)
 		return NULL;
-	memcpy(st->data + skip, a->plain + (from - a->start), len);
+	memcpy(st->data + skip, a->source + (from - a->start), len);
 	st->have += mark(st->bits, skip, skip + len);
 	if (st->have < pos->len)
 		return NULL;
@@ -209,19 +222,85 @@ stage_piece(struct data_add *a, const struct content_pos *pos, uint64_t from,
 }
 
 static void
-whole_free(struct data_add *a)
+wholes_free(struct data_add *a)
 {
-	if (a->whole != NULL)
-		stage_free(a->content, a->whole);
-	a->whole = NULL;
+	struct stage *st;
+
+	while ((st = TAILQ_FIRST(&a->wholes)) != NULL) {
+		TAILQ_REMOVE(&a->wholes, st, link);
+		stage_free(a->content, st);
+	}
 }
 
+/* Nothing more is to be read from it. */
 static void
 slice_end(struct data_add *a)
 {
-	free(a->plain);
-	a->plain = NULL;
-	a->copied = false;
+	a->source = NULL;
+	slice_release(&a->feed, a->content->session, a->op_id);
+}
+
+static size_t
+slot_size(const struct data_block *b)
+{
+	size_t n = pccrr_cipher_len(b->pos.len);
+
+	return (n + SLOT_ALIGN - 1) / SLOT_ALIGN * SLOT_ALIGN;
+}
+
+static struct data_spare *
+spare_take(struct service *svc)
+{
+	struct data_spare *spare = SLIST_FIRST(&svc->spares);
+
+	if (spare != NULL) {
+		SLIST_REMOVE_HEAD(&svc->spares, link);
+		svc->n_spares--;
+	}
+	return spare;
+}
+
+static void
+spares_limit(struct service *svc)
+{
+	while (svc->n_spares > (svc->n_adds > 0 ? SPARES_MOST : SPARES_IDLE))
+		free(spare_take(svc));
+}
+
+void
+content_spares_free(struct service *svc)
+{
+	while (svc->n_spares > 0)
+		free(spare_take(svc));
+}
+
+static bool
+buffer_take(struct data_add *a, size_t size)
+{
+	if (size >= SPARE_LEAST && size <= ROUND_ROOM) {
+		size = ROUND_ROOM;
+		a->buffer = (uint8_t *)spare_take(a->content->session->service);
+	}
+	if (a->buffer == NULL)
+		a->buffer = malloc(size);
+	a->buffer_size = size;
+	return a->buffer != NULL;
+}
+
+static void
+buffer_give(struct data_add *a)
+{
+	struct service *svc = a->content->session->service;
+	struct data_spare *spare = (struct data_spare *)a->buffer;
+
+	a->buffer = NULL;
+	if (spare == NULL || a->buffer_size != ROUND_ROOM) {
+		free(spare);
+		return;
+	}
+	SLIST_INSERT_HEAD(&svc->spares, spare, link);
+	svc->n_spares++;
+	spares_limit(svc);
 }
 
 static void
@@ -230,9 +309,10 @@ add_free(struct data_add *a)
 	assert(!a->busy);
 	slice_done(&a->feed, a->content->session, a->op_id);
 	quota_give(a->content->session->user, QUOTA_BUFFER_BYTES, a->counted);
-	whole_free(a);
-	slice_end(a);
-	free(a->cipher);
+	wholes_free(a);
+	buffer_give(a);
+	a->content->session->service->n_adds--;
+	spares_limit(a->content->session->service);
 	content_unref(a->content);
 	free(a);
 }
@@ -270,7 +350,7 @@ hash_round(struct data_add *a, struct bulk *bulk)
 
 	for (size_t i = 0; i < a->n_blocks; i++)
 		jobs[i] = (struct bulk_hash_job){
-			.data = a->blocks[i].plain,
+			.data = a->blocks[i].bytes,
 			.len = a->blocks[i].pos.len,
 			.digest = digests[i],
 		};
@@ -300,13 +380,15 @@ encrypt_round(struct data_add *a, struct bulk *bulk)
 	for (size_t i = 0; i < a->n_blocks; i++) {
 		struct data_block *b = &a->blocks[i];
 
-		if (b->good)
+		if (!b->good)
+			explicit_bzero(b->bytes, b->pos.len);
+		else
 			jobs[n++] = (struct bulk_encrypt_job){
-				.src = b->plain,
+				.src = b->bytes,
 				.len = b->pos.len,
-				.dst = b->cipher,
+				.dst = b->bytes,
 				.key = info->segments[b->pos.segment].kp,
-				.iv = b->iv,
+				.iv = a->iv[i],
 			};
 	}
 	return n > 0 ? bulk_encrypt(bulk, key_len, jobs, n) : 0;
@@ -318,8 +400,9 @@ round_run(struct env_job *e, struct bulk *bulk)
 	struct data_add *a = container_of(
 		container_of(e, struct core_job, env), struct data_add, job);
 
-	if (a->source != NULL)
-		memcpy(a->plain, a->source, a->plain_len);
+	for (size_t i = 0; i < a->n_blocks; i++)
+		memcpy(a->blocks[i].bytes, a->blocks[i].from,
+			a->blocks[i].pos.len);
 	a->result = hash_round(a, bulk);
 	if (a->result == 0)
 		a->result = encrypt_round(a, bulk);
@@ -345,9 +428,8 @@ static void
 round_end(struct data_add *a)
 {
 	a->busy = false;
-	free(a->cipher);
-	a->cipher = NULL;
-	whole_free(a);
+	buffer_give(a);
+	wholes_free(a);
 	if (a->op == NULL)
 		add_free(a);
 	else
@@ -360,6 +442,7 @@ round_put_done(struct store_put *put)
 	struct data_add *a = container_of(put, struct data_add, put);
 
 	a->content->session->service->busy--;
+	a->content->n_putting--;
 	for (size_t i = 0; i < a->n_put; i++)
 		if (a->fault == CORE_OK)
 			a->fault = store_fault(a->refs[i].status);
@@ -382,18 +465,18 @@ round_put(struct data_add *a)
 		struct data_block *b = &a->blocks[i];
 		struct store_block *s = &a->stored[a->n_put];
 
-		if (!b->good ||
-			content_ref_block(a->content, b->pos.segment,
-				b->pos.block, &a->refs[a->n_put]) != CORE_OK)
+		if (!b->good)
 			continue;
+		content_ref_block(a->content, b->pos.segment, b->pos.block,
+			&a->refs[a->n_put]);
 		*s = (struct store_block){
 			.plain_len = b->pos.len,
 			.cipher_len = pccrr_cipher_len(b->pos.len),
 			.algo = a->algo,
 			.proved = info->segments[b->pos.segment].proved,
-			.cipher = b->cipher,
+			.cipher = b->bytes,
 		};
-		memcpy(s->iv, b->iv, sizeof(s->iv));
+		memcpy(s->iv, a->iv[i], sizeof(s->iv));
 		a->n_put++;
 		svc->counters.bytes_added += b->pos.len;
 	}
@@ -405,6 +488,7 @@ round_put(struct data_add *a)
 		.done = round_put_done,
 	};
 	svc->busy++;
+	a->content->n_putting++;
 	svc->store->ops->put(svc->store, &a->put);
 }
 
@@ -414,11 +498,11 @@ round_done(struct core_job *job, bool ran)
 	struct data_add *a = container_of(job, struct data_add, job);
 	struct service_counters *c = &job->service->counters;
 
-	if (a->source != NULL) {
-		a->source = NULL;
-		a->copied = true;
-		slice_release(&a->feed, a->content->session, a->op_id);
-	}
+	/* The client may have it back before the disk has it, unless the disk
+	 * is behind: more rounds would only drive each other out of the
+	 * cache. */
+	if (a->at == a->end && a->content->n_putting < PUTTING_EARLY)
+		slice_end(a);
 	if (!ran || a->result < 0) {
 		a->fault = ran ? CORE_E_NO_MEMORY : CORE_E_ABORTED;
 		round_end(a);
@@ -437,11 +521,11 @@ round_done(struct core_job *job, bool ran)
 
 static void
 round_block(
-	struct data_add *a, const struct content_pos *pos, const uint8_t *plain)
+	struct data_add *a, const struct content_pos *pos, const uint8_t *from)
 {
 	a->blocks[a->n_blocks++] = (struct data_block){
 		.pos = *pos,
-		.plain = plain,
+		.from = from,
 	};
 }
 
@@ -453,17 +537,15 @@ round_start(struct data_add *a)
 	size_t size = 0, at = 0;
 
 	for (size_t i = 0; i < a->n_blocks; i++)
-		size += pccrr_cipher_len(a->blocks[i].pos.len);
-	a->cipher = size > 0 ? malloc(size) : NULL;
-	if (size > 0 && a->cipher == NULL)
+		size += slot_size(&a->blocks[i]);
+	if (!buffer_take(a, size))
 		return false;
 	for (size_t i = 0; i < a->n_blocks; i++) {
-		struct data_block *b = &a->blocks[i];
-
-		b->cipher = a->cipher + at;
-		at += pccrr_cipher_len(b->pos.len);
-		svc->env->ops->random(svc->env->ctx, b->iv, sizeof(b->iv));
+		a->blocks[i].bytes = a->buffer + at;
+		at += slot_size(&a->blocks[i]);
 	}
+	svc->env->ops->random(
+		svc->env->ctx, a->iv, a->n_blocks * sizeof(a->iv[0]));
 	a->algo = svc->settings.encryption;
 	a->busy = true;
 	service_job(svc, &a->job, round_run, round_done,
@@ -471,8 +553,25 @@ round_start(struct data_add *a)
 	return true;
 }
 
-/* The next blocks of [at, end) that lie in it wholly; a piece of one ends the
- * round's collecting, since it needs the copy. */
+/* What is there of the block at pos, at least a piece of it. */
+static void
+take_block(struct data_add *a, const struct content_pos *pos)
+{
+	uint64_t to = MIN_OF(a->end, pos->start + pos->len);
+	struct stage *st;
+
+	if (pos->start == a->at && pos->start + pos->len == to) {
+		round_block(a, pos, a->source + (a->at - a->start));
+	} else {
+		st = stage_piece(a, pos, a->at, to);
+		if (st != NULL) {
+			TAILQ_INSERT_TAIL(&a->wholes, st, link);
+			round_block(a, pos, st->data);
+		}
+	}
+}
+
+/* The next blocks of [at, end) that are whole now. */
 static void
 collect(struct data_add *a)
 {
@@ -480,20 +579,19 @@ collect(struct data_add *a)
 
 	a->n_blocks = 0;
 	while (a->at < a->end && a->n_blocks < ROUND_BLOCKS) {
-		if (!content_locate(a->content, a->at, &pos))
+		if (!content_locate(a->content, a->at, &pos)) {
+			a->at = a->end;
 			break;
-		if (pos.listed &&
-			(pos.start != a->at || pos.start + pos.len > a->end))
-			break;
+		}
 		if (pos.listed)
-			round_block(a, &pos, a->plain + (a->at - a->start));
-		a->at = pos.start + pos.len;
+			take_block(a, &pos);
+		a->at = MIN_OF(a->end, pos.start + pos.len);
 	}
 }
 
 /* Begins with the slice that is present: the part of it that the content
  * information covers. */
-static bool
+static void
 slice_begin(struct data_add *a)
 {
 	const struct pccrc_info *info = a->content->info;
@@ -506,71 +604,24 @@ slice_begin(struct data_add *a)
 	end = a->start + a->feed.len;
 	a->at = MIN_OF(MAX_OF(a->start, first->start), end);
 	a->end = MAX_OF(MIN_OF(end, last->start + last->len), a->at);
-	a->plain_len = a->feed.len;
-	a->plain = malloc(a->plain_len);
 	a->source = slice_bytes(&a->feed, a->content->session);
-	return a->plain != NULL;
-}
-
-/* What is left of the slice begins with a piece of a block. */
-static void
-take_piece(struct data_add *a)
-{
-	struct content_pos pos;
-	uint64_t to;
-
-	if (!content_locate(a->content, a->at, &pos)) {
-		a->at = a->end;
-		return;
-	}
-	to = MIN_OF(a->end, pos.start + pos.len);
-	if (pos.listed)
-		a->whole = stage_piece(a, &pos, a->at, to);
-	a->at = to;
-}
-
-/* One step of the present slice; false: it is done with, or nothing can be
- * done before an answer comes (then busy). */
-static bool
-slice_step(struct data_add *a)
-{
-	if (a->plain == NULL && !slice_begin(a)) {
-		a->fault = CORE_E_NO_MEMORY;
-		return false;
-	}
-	collect(a);
-	if (a->n_blocks > 0 || !a->copied) {
-		if (!round_start(a))
-			a->fault = CORE_E_NO_MEMORY;
-		return false;
-	}
-	if (a->at >= a->end)
-		return false;
-	take_piece(a);
-	if (a->whole == NULL)
-		return true;
-	a->n_blocks = 0;
-	round_block(a, &a->whole->pos, a->whole->data);
-	if (!round_start(a))
-		a->fault = CORE_E_NO_MEMORY;
-	return false;
 }
 
 static void
 add_step(struct data_add *a)
 {
-	while (a->fault == CORE_OK && (a->feed.present || a->plain != NULL)) {
-		while (slice_step(a))
-			;
-		if (a->busy)
+	if (a->fault == CORE_OK && a->feed.present) {
+		if (a->source == NULL)
+			slice_begin(a);
+		collect(a);
+		if (a->n_blocks > 0 && round_start(a))
 			return;
-		if (a->fault != CORE_OK || a->at < a->end)
-			continue;
+		if (a->n_blocks > 0)
+			a->fault = CORE_E_NO_MEMORY;
 		slice_end(a);
-		if (slice_want(&a->feed, a->content->session, a->op_id))
-			return;
 	}
-	if (a->fault != CORE_OK || a->feed.received == a->feed.total)
+	if (a->fault != CORE_OK ||
+		!slice_want(&a->feed, a->content->session, a->op_id))
 		add_end(a);
 }
 
@@ -590,8 +641,8 @@ static enum core_result
 data_new(struct content *c, uint64_t offset, uint32_t total,
 	const struct session_slice *slice, struct data_add **ret_add)
 {
-	uint64_t cost = sizeof(struct data_add) +
-		2 * (uint64_t)MIN_OF(total, SLICE_MAX);
+	uint64_t cost = sizeof(struct data_add) + MIN_OF(total, SLICE_MAX) +
+		(ROUND_ROOM - SLICE_MAX);
 	struct data_add *a;
 	enum core_result r;
 
@@ -603,6 +654,8 @@ data_new(struct content *c, uint64_t offset, uint32_t total,
 		return CORE_E_NO_MEMORY;
 	}
 	a->content = content_ref(c);
+	TAILQ_INIT(&a->wholes);
+	c->session->service->n_adds++;
 	a->offset = offset;
 	a->counted = cost;
 	r = slice_init(&a->feed, c->session, total, slice);

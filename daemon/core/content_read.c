@@ -22,7 +22,11 @@
  * worker has ended, and is freed then.
  *
  * Stream reads queue up on the content; the head alone is active, because where
- * the next one starts depends on how it ends.
+ * the next one starts depends on how it ends.  Mostly it ends well, though, so
+ * while the head's blocks are being decrypted those of the next read are
+ * fetched ahead, by work that belongs to no operation yet (content->ahead).
+ * When its turn comes the next read takes this over if it begins where the work
+ * does; else the work is dropped.
  *
  * A query (room for 0 bytes) only counts what is there, look after look.
  */
@@ -49,7 +53,9 @@ struct read_work {
 	struct op *op;           /* NULL: ended */
 	uint64_t offset;         /* first byte this is about */
 	size_t n;
-	size_t max; /* of pos and refs; they lie behind */
+	size_t max;     /* of pos and refs; they lie behind */
+	uint32_t asked; /* how much the read wants */
+	bool ready;     /* ahead: has been read, waits for its operation */
 	struct content_pos *pos;
 	struct store_ref *refs;
 	union {
@@ -65,6 +71,8 @@ struct read_work {
 	uint64_t counted;
 };
 
+static void look_done(struct store_lookup *);
+static struct read_work *look_new(struct content *, uint64_t at, uint32_t len);
 static void read_look(struct op *);
 static void read_hole(struct op *, bool nobody);
 
@@ -97,7 +105,7 @@ blocks_between(const struct pccrc_info *info, uint64_t from, uint64_t to)
 }
 
 /* The blocks from the one that holds w->offset up to limit. */
-static bool
+static void
 work_fill(struct read_work *w, uint64_t limit)
 {
 	uint64_t at = w->offset;
@@ -107,22 +115,19 @@ work_fill(struct read_work *w, uint64_t limit)
 
 		if (!content_locate(w->content, at, pos) || !pos->listed)
 			break;
-		if (content_ref_block(w->content, pos->segment, pos->block,
-			    &w->refs[w->n]) != CORE_OK)
-			return false;
+		content_ref_block(
+			w->content, pos->segment, pos->block, &w->refs[w->n]);
 		at = pos->start + pos->len;
 		w->n++;
 	}
-	return true;
 }
 
 /* Work on [offset, limit), or on the first max blocks of that.  NULL: no
  * memory. */
 static struct read_work *
-work_new(struct op *op, enum work_kind kind, uint64_t offset, uint64_t limit,
-	size_t max)
+work_new(struct content *c, enum work_kind kind, uint64_t offset,
+	uint64_t limit, size_t max)
 {
-	struct content *c = content_of_op(op);
 	size_t n = MIN_OF(blocks_between(c->info, offset, limit), max);
 	struct read_work *w = calloc(
 		1, sizeof(*w) + n * (sizeof(w->pos[0]) + sizeof(w->refs[0])));
@@ -134,12 +139,8 @@ work_new(struct op *op, enum work_kind kind, uint64_t offset, uint64_t limit,
 	w->max = n;
 	w->kind = kind;
 	w->content = content_ref(c);
-	w->op = op;
 	w->offset = offset;
-	if (!work_fill(w, limit)) {
-		work_free(w);
-		return NULL;
-	}
+	work_fill(w, limit);
 	assert(w->n > 0);
 	return w;
 }
@@ -210,12 +211,16 @@ saturate(uint64_t n)
 	return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
+/* op may be NULL. */
 static void
-start_look(struct read_work *w, void (*done)(struct store_lookup *))
+start_look(
+	struct read_work *w, struct op *op, void (*done)(struct store_lookup *))
 {
 	struct block_store *store = service_of(w->content)->store;
 
-	w->op->u.read.work = w;
+	w->op = op;
+	if (op != NULL)
+		op->u.read.work = w;
 	w->u.look.refs = w->refs;
 	w->u.look.n_refs = w->n;
 	w->u.look.done = done;
@@ -294,22 +299,14 @@ release_range(struct read_work *w)
 		content_room(s);
 }
 
+/* The blocks that a read wanted have been read. */
 static void
-get_done(struct store_get *get)
+get_finish(struct read_work *w, struct op *op)
 {
-	struct read_work *w = container_of(get, struct read_work, u.get);
-	struct op *op = work_back(w);
 	struct op_result result = {.has_offset = true, .offset = w->offset};
 	size_t n = leading(w, true);
 
-	if (op == NULL || n == 0) {
-		release_range(w);
-		work_free(w);
-		/* It was there and is not any more: look again. */
-		if (op != NULL)
-			read_look(op);
-		return;
-	}
+	assert(n > 0);
 	result.bytes =
 		(uint32_t)(MIN_OF(end_of(&w->pos[n - 1]), w->offset + w->len) -
 			w->offset);
@@ -325,6 +322,34 @@ get_done(struct store_get *get)
 	service_of(w->content)->counters.bytes_read_local += result.bytes;
 	read_finish(op, &result);
 	work_free(w);
+}
+
+static void
+get_done(struct store_get *get)
+{
+	struct read_work *w = container_of(get, struct read_work, u.get);
+	struct content *c = w->content;
+	struct op *op = work_back(w);
+	size_t n = leading(w, true);
+
+	if (op != NULL && n > 0) {
+		get_finish(w, op);
+		return;
+	}
+	if (c->ahead == w && n == w->n) {
+		w->ready = true;
+		return;
+	}
+	if (c->ahead == w)
+		c->ahead = NULL;
+	release_range(w);
+	work_free(w);
+	if (op == NULL)
+		return;
+	/* It was there and is not any more: look again.  What comes behind it
+	 * may have to wait long now. */
+	content_ahead_drop(c);
+	read_look(op);
 }
 
 /* As much as one read may give. */
@@ -353,33 +378,28 @@ get_place(struct read_work *w, bool *ret_fatal)
 	return w->small != NULL;
 }
 
-/* The first n blocks of the look are there. */
-static void
-read_get(struct read_work *w, struct op *op, size_t n)
+/* Reads the first n blocks of the look, which are there, for op or NULL.
+ * false: there is no room for them now, or (*ret_fatal) no memory. */
+static bool
+get_start(struct read_work *w, struct op *op, size_t n, bool *ret_fatal)
 {
 	struct block_store *store = service_of(w->content)->store;
 	struct session *s = w->content->session;
 	uint64_t end =
 		MIN_OF(end_of(&w->pos[n - 1]), w->content->info->range_end);
-	bool fatal;
 
 	w->len = (uint32_t)MIN_OF(
-		MIN_OF(op->u.read.len, read_most(s)), end - w->offset);
-	if (!get_place(w, &fatal)) {
-		work_free(w);
-		if (fatal)
-			read_fail(op, CORE_E_NO_MEMORY);
-		else
-			op_wait(op, &s->room);
-		return;
-	}
+		MIN_OF(w->asked, read_most(s)), end - w->offset);
+	if (!get_place(w, ret_fatal))
+		return false;
 	/* Blocks behind the last byte are not read. */
 	while (n > 1 && w->pos[n - 1].start >= w->offset + w->len)
 		n--;
 	w->n = n;
 	w->kind = WORK_GET;
 	w->op = op;
-	op->u.read.work = w;
+	if (op != NULL)
+		op->u.read.work = w;
 	memset(&w->u.get, 0, sizeof(w->u.get));
 	w->u.get.refs = w->refs;
 	w->u.get.n_refs = n;
@@ -388,6 +408,100 @@ read_get(struct read_work *w, struct op *op, size_t n)
 	w->u.get.done = get_done;
 	service_of(w->content)->busy++;
 	store->ops->get(store, &w->u.get);
+	return true;
+}
+
+void
+content_ahead_drop(struct content *c)
+{
+	struct read_work *w = c->ahead;
+
+	c->ahead = NULL;
+	/* One that runs finds out when it comes back. */
+	if (w != NULL && w->ready) {
+		release_range(w);
+		work_free(w);
+	}
+}
+
+/* The head has its blocks coming: looks for those of the next read. */
+static void
+ahead_start(struct content *c)
+{
+	struct op *next = TAILQ_FIRST(&c->stream_queue.waiters);
+	const struct read_work *w = c->stream_head->u.read.work;
+	uint64_t at = w->offset + w->len;
+
+	/* What fits into a frame is not worth it; who waits for room comes
+	 * first. */
+	if (c->ahead != NULL || next == NULL ||
+		next->u.read.len <= INLINE_MAX || at >= c->info->range_end ||
+		!TAILQ_EMPTY(&c->session->room.waiters))
+		return;
+	c->ahead = look_new(c, at, next->u.read.len);
+	if (c->ahead != NULL)
+		start_look(c->ahead, NULL, look_done);
+}
+
+/* Only a whole one is taken: more may have come when the read's turn is. */
+static void
+ahead_get(struct read_work *w)
+{
+	bool fatal;
+
+	if (leading(w, true) == w->n && get_start(w, NULL, w->n, &fatal))
+		return;
+	w->content->ahead = NULL;
+	work_free(w);
+}
+
+/* Takes over what was begun for op, which holds the cursor now; false: there is
+ * nothing for it. */
+static bool
+ahead_adopt(struct content *c, struct op *op)
+{
+	struct read_work *w = c->ahead;
+
+	if (w == NULL)
+		return false;
+	if (w->offset != op->u.read.offset || w->asked != op->u.read.len) {
+		content_ahead_drop(c);
+		return false;
+	}
+	c->ahead = NULL;
+	if (w->ready) {
+		get_finish(w, op);
+		return true;
+	}
+	w->op = op;
+	op->u.read.work = w;
+	if (w->kind == WORK_GET)
+		ahead_start(c);
+	return true;
+}
+
+/* The first n blocks of the look are there. */
+static void
+read_get(struct read_work *w, struct op *op, size_t n)
+{
+	struct content *c = w->content;
+	bool fatal, started = get_start(w, op, n, &fatal);
+
+	/* What lies ready for a later one may be what is missing. */
+	if (!started && c->ahead != NULL) {
+		content_ahead_drop(c);
+		started = get_start(w, op, n, &fatal);
+	}
+	if (!started) {
+		work_free(w);
+		if (fatal)
+			read_fail(op, CORE_E_NO_MEMORY);
+		else
+			op_wait(op, &c->session->room);
+		return;
+	}
+	if (op->head)
+		ahead_start(c);
 }
 
 /* The first block is not there. */
@@ -429,7 +543,10 @@ look_done(struct store_lookup *look)
 	size_t n;
 
 	if (op == NULL) {
-		work_free(w);
+		if (w->content->ahead == w)
+			ahead_get(w);
+		else
+			work_free(w);
 		return;
 	}
 	n = leading(w, true);
@@ -479,14 +596,28 @@ query_look(struct op *op, uint64_t at, uint64_t counted)
 {
 	struct content *c = content_of_op(op);
 	struct read_work *w =
-		work_new(op, WORK_QUERY, at, c->info->range_end, WINDOW_BLOCKS);
+		work_new(c, WORK_QUERY, at, c->info->range_end, WINDOW_BLOCKS);
 
 	if (w == NULL) {
 		read_fail(op, CORE_E_NO_MEMORY);
 		return;
 	}
 	w->counted = counted;
-	start_look(w, query_done);
+	start_look(w, op, query_done);
+}
+
+/* A look at what a read of len bytes from at on would give. */
+static struct read_work *
+look_new(struct content *c, uint64_t at, uint32_t len)
+{
+	uint64_t most = MIN_OF(len, READ_MAX);
+	struct read_work *w;
+
+	w = work_new(c, WORK_LOOK, at,
+		at + MIN_OF(most, c->info->range_end - at), WINDOW_BLOCKS);
+	if (w != NULL)
+		w->asked = len;
+	return w;
 }
 
 static void
@@ -505,14 +636,12 @@ read_look(struct op *op)
 		query_look(op, at, 0);
 		return;
 	}
-	w = work_new(op, WORK_LOOK, at,
-		at + MIN_OF(MIN_OF(op->u.read.len, READ_MAX), end - at),
-		WINDOW_BLOCKS);
+	w = look_new(c, at, op->u.read.len);
 	if (w == NULL) {
 		read_fail(op, CORE_E_NO_MEMORY);
 		return;
 	}
-	start_look(w, look_done);
+	start_look(w, op, look_done);
 }
 
 /* How many blocks of a hole to report: as far as the store has none, and, when
@@ -579,12 +708,12 @@ read_hole(struct op *op, bool nobody)
 		reach = MAX_OF(reach, HOLE_BYTES - at % HOLE_BYTES);
 	/* A content may lie at the end of what 64 bits can count. */
 	reach = MIN_OF(reach, c->info->range_end - at);
-	w = work_new(op, WORK_HOLE, at, at + reach, HOLE_BLOCKS);
+	w = work_new(c, WORK_HOLE, at, at + reach, HOLE_BLOCKS);
 	if (w == NULL) {
 		read_fail(op, CORE_E_NO_MEMORY);
 		return;
 	}
-	start_look(w, hole_done);
+	start_look(w, op, hole_done);
 }
 
 static void
@@ -629,7 +758,8 @@ read_start(struct op *op)
 		op->timer.fn = read_timeout;
 		service_timer(service_of(c), &op->timer, timeout_ms);
 	}
-	read_look(op);
+	if (!op->head || !ahead_adopt(c, op))
+		read_look(op);
 }
 
 void
@@ -648,6 +778,8 @@ content_stream_step(struct content *c)
 		c->stream_head = op;
 		read_start(op);
 	}
+	if (c->stream_head == NULL)
+		content_ahead_drop(c);
 	c->stream_stepping = false;
 }
 

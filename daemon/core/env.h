@@ -67,6 +67,8 @@ struct env_ops {
 	void (*peer_cancel)(void *ctx, struct env_peer_request *);
 	/* The earliest timer may have become earlier. */
 	void (*timer_changed)(void *ctx);
+	/* Wall clock, since 1970. */
+	uint64_t (*wall_ms)(void *ctx);
 };
 
 struct env {

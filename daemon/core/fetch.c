@@ -129,20 +129,15 @@ segment_of(const struct fetch *f)
 	return &f->content->info->segments[f->segment];
 }
 
-static bool
+static void
 key_make(struct content *c, size_t segment, struct fetch_key *ret_key)
 {
-	const uint8_t *id = content_segment_id(c, segment);
-
-	if (id == NULL)
-		return false;
 	/* Compared as bytes, holes included. */
 	memset(ret_key, 0, sizeof(*ret_key));
 	ret_key->id_len = c->info->hash_size;
 	ret_key->len = c->info->segments[segment].len;
-	memcpy(ret_key->id, id, ret_key->id_len);
+	memcpy(ret_key->id, content_segment_id(c, segment), ret_key->id_len);
 	ret_key->alone = c->info->segments[segment].proved ? NULL : c;
-	return true;
 }
 
 static struct fetch *
@@ -214,8 +209,7 @@ fetch_get(
 
 	if (svc->settings.policy.mode == MODE_LOCAL)
 		return FETCH_NOBODY;
-	if (!key_make(c, segment, &key))
-		return FETCH_NO_MEMORY;
+	key_make(c, segment, &key);
 	*ret_fetch = fetch_find(svc, &key);
 	if (*ret_fetch != NULL)
 		return FETCH_WAIT;
@@ -349,9 +343,7 @@ insert(struct fetch_request *q)
 	struct block_store *store = f->service->store;
 	const struct pccrc_segment *seg = segment_of(f);
 
-	if (content_ref_block(f->content, f->segment, q->block->index,
-		    &q->ref) != CORE_OK)
-		q->ref.id = NULL;
+	content_ref_block(f->content, f->segment, q->block->index, &q->ref);
 	q->stored = (struct store_block){
 		.plain_len =
 			pccrc_block_len(f->content->info, seg, q->block->index),
@@ -364,7 +356,7 @@ insert(struct fetch_request *q)
 	q->put = (struct store_put){
 		.refs = &q->ref,
 		.blocks = &q->stored,
-		.n_refs = q->ref.id != NULL ? 1 : 0,
+		.n_refs = 1,
 		.owner = f->content->owner,
 		.done = put_done,
 	};
@@ -696,8 +688,9 @@ fetch_have(struct content *c, size_t segment, uint32_t block)
 	struct service *svc = c->session->service;
 	struct fetch_key key;
 
-	if (svc->fetches == NULL || !key_make(c, segment, &key))
+	if (svc->fetches == NULL)
 		return;
+	key_make(c, segment, &key);
 	fetch_have_in(svc, &key, block);
 	/* What one handle can prove serves those who wait elsewhere too, and
 	 * the other way round, as far as their claims are equal. */
@@ -711,8 +704,7 @@ fetch_coming(struct content *c, size_t segment, uint32_t block)
 	struct fetch_key key;
 	struct fetch *f;
 
-	if (!key_make(c, segment, &key))
-		return false;
+	key_make(c, segment, &key);
 	f = fetch_find(c->session->service, &key);
 	/* A block whose peers have all been asked is not there any more. */
 	return f != NULL && f->at[block] != NULL;

@@ -15,6 +15,9 @@
 
 struct info {
 	struct publication_handle h;
+	LIST_ENTRY(info) standing_link; /* with a standing one's id */
+	uint64_t standing;              /* 0: pub is what it is about */
+	bool stale;                     /* that was taken back */
 	struct session *session;
 	uint8_t *bytes; /* secmem */
 	size_t len;
@@ -30,14 +33,14 @@ info_of(struct handle *h)
 /* The version to hand out, 0 when none fits. */
 static int
 choose_version(const struct service *svc, const struct pccrc_desc *desc,
-	uint32_t min, uint32_t max)
+	const struct session_versions *v)
 {
 	unsigned made = pccrc_desc_versions(desc);
 
-	if (max >= 2 && min <= 2 && (made & PCCRC_MAKE_V2) &&
+	if (v->max >= 2 && v->min <= 2 && (made & PCCRC_MAKE_V2) &&
 		svc->settings.preferred_content_version != 1)
 		return 2;
-	if (min <= 1 && max >= 1 && (made & PCCRC_MAKE_V1))
+	if (v->min <= 1 && v->max >= 1 && (made & PCCRC_MAKE_V1))
 		return 1;
 	return 0;
 }
@@ -68,6 +71,8 @@ info_destroy(struct info *in)
 		quota_give(in->session->user, QUOTA_BUFFER_BYTES, in->len);
 		sec_free(in->bytes, in->len);
 	}
+	if (in->standing != 0)
+		LIST_REMOVE(in, standing_link);
 	publication_unref(in->h.pub);
 	session_unref(in->session);
 	free(in);
@@ -75,13 +80,14 @@ info_destroy(struct info *in)
 
 /* Builds the snapshot, counted. */
 static enum core_result
-info_fill(struct info *in, int version, const struct session_range *part)
+info_fill(struct info *in, const struct pccrc_desc *desc, int version,
+	const struct session_range *part)
 {
 	uint8_t *bytes;
 	size_t len;
 
-	if (pccrc_desc_build(in->h.pub->desc, version, part->offset,
-		    part->length, &bytes, &len) < 0)
+	if (pccrc_desc_build(desc, version, part->offset, part->length, &bytes,
+		    &len) < 0)
 		return CORE_E_NO_MEMORY;
 	if (!quota_take(in->session->user, QUOTA_BUFFER_BYTES, len)) {
 		sec_free(bytes, len);
@@ -92,37 +98,51 @@ info_fill(struct info *in, int version, const struct session_range *part)
 	return CORE_OK;
 }
 
-enum core_result
-info_open(struct session *s, const struct session_label *label,
-	const struct session_range *range, uint32_t min_version,
-	uint32_t max_version, uint64_t *ret_handle)
+static void
+info_about(struct info *in, const struct info_source *from)
 {
-	struct session_range part = *range;
-	struct publication *pub;
+	if (from->pub != NULL) {
+		in->h.pub = publication_ref(from->pub);
+		return;
+	}
+	in->standing = from->standing;
+	LIST_INSERT_HEAD(
+		&in->session->service->standing_infos, in, standing_link);
+}
+
+void
+info_standing_gone(struct service *svc, uint64_t id)
+{
+	struct info *in;
+
+	LIST_FOREACH (in, &svc->standing_infos, standing_link)
+		if (in->standing == id)
+			in->stale = true;
+}
+
+enum core_result
+info_make(struct session *s, const struct info_source *from,
+	const struct info_wanted *wanted, uint64_t *ret_handle)
+{
+	const struct pccrc_desc *desc = from->desc;
+	struct session_range part = wanted->range;
 	enum core_result r;
 	struct info *in;
 	int version;
 
-	if (min_version > max_version || min_version < 1 || max_version > 2 ||
-		!range_ok(range))
-		return CORE_E_BAD_PARAMETER;
-	pub = publication_find(s->service, s->identity.uid, label);
-	if (pub == NULL || pub->desc == NULL)
-		return CORE_E_NOT_FOUND;
-	r = check_range(pccrc_desc_length(pub->desc), &part);
+	r = check_range(pccrc_desc_length(desc), &part);
 	if (r != CORE_OK)
 		return r;
-	version =
-		choose_version(s->service, pub->desc, min_version, max_version);
+	version = choose_version(s->service, desc, &wanted->versions);
 	if (version == 0)
 		return CORE_E_CI_VERSION;
 	in = calloc(1, sizeof(*in));
 	if (in == NULL)
 		return CORE_E_NO_MEMORY;
 	in->session = session_ref(s);
-	in->h.pub = publication_ref(pub);
+	info_about(in, from);
 	op_scope_init(&in->h.handle.scope, NULL, NULL);
-	r = info_fill(in, version, &part);
+	r = info_fill(in, desc, version, &part);
 	if (r == CORE_OK)
 		r = session_handle_add(s, &in->h.handle, HANDLE_INFO);
 	if (r != CORE_OK) {
@@ -131,6 +151,27 @@ info_open(struct session *s, const struct session_label *label,
 	}
 	*ret_handle = in->h.handle.number;
 	return CORE_OK;
+}
+
+enum core_result
+info_open(struct session *s, uint64_t request,
+	const struct session_label *label, const struct info_wanted *wanted,
+	uint64_t *ret_handle)
+{
+	const struct session_versions *v = &wanted->versions;
+	struct publication *pub;
+
+	if (v->min > v->max || v->min < 1 || v->max > 2 ||
+		!range_ok(&wanted->range))
+		return CORE_E_BAD_PARAMETER;
+	pub = publication_find(s->service, s->identity.uid, label);
+	if (pub == NULL || pub->standing)
+		return standing_open(s, request, label, wanted);
+	if (pub->desc == NULL)
+		return CORE_E_NOT_FOUND;
+	return info_make(s,
+		&(struct info_source){.pub = pub, .desc = pub->desc}, wanted,
+		ret_handle);
 }
 
 void
@@ -152,7 +193,7 @@ info_submit_retrieve(struct handle *h, uint64_t id, uint32_t len)
 	struct op *op;
 	uint32_t n;
 
-	if (in->h.pub->owner == NULL)
+	if (in->stale || (in->h.pub != NULL && in->h.pub->owner == NULL))
 		return CORE_E_INVALIDATED;
 	if (len == 0)
 		return CORE_E_BAD_PARAMETER;

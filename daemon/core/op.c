@@ -54,6 +54,7 @@ static const char *const kind_names[_OP_KIND_MAX] = {
 	[OP_STREAM_ADD] = "stream-add",
 	[OP_STREAM_COMPLETE] = "stream-complete",
 	[OP_PUBLISH_FILE] = "publish-file",
+	[OP_PUBLISH_STANDING] = "publish-standing",
 	[OP_RETRIEVE] = "retrieve",
 	[OP_CI_ADD] = "information-add",
 	[OP_CI_COMPLETE] = "information-complete",

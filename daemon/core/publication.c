@@ -60,14 +60,17 @@ publication_make(const struct service *svc, uint32_t version)
 
 enum core_result
 publication_new(struct session *s, const struct session_label *label,
-	struct publication **ret_pub)
+	bool standing, struct publication **ret_pub)
 {
 	struct service *svc = s->service;
 	struct publication *pub;
+	struct hash_entry entry;
 
 	if (label->len == 0 || label->len > SESSION_IDENTIFIER_MAX)
 		return CORE_E_BAD_PARAMETER;
-	if (publication_find(svc, s->identity.uid, label) != NULL)
+	if (publication_find(svc, s->identity.uid, label) != NULL ||
+		(!standing &&
+			standing_find(svc, s->identity.uid, label, &entry)))
 		return CORE_E_ALREADY_EXISTS;
 	if (!quota_take(
 		    s->user, QUOTA_BUFFER_BYTES, PUBLICATION_COST + label->len))
@@ -81,6 +84,7 @@ publication_new(struct session *s, const struct session_label *label,
 	pub->key_len = sizeof(*pub->key) + label->len;
 	pub->service = svc;
 	pub->owner = s;
+	pub->standing = standing;
 	HASH_ADD_KEYPTR(hh, svc->publications, pub->key, pub->key_len, pub);
 	if (pub->hh.tbl == NULL)
 		goto no_memory;

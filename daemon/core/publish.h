@@ -23,6 +23,7 @@ struct publication {
 		publication_handle) handles; /* about it, of all sessions */
 	struct pccrc_desc *desc;             /* NULL while being hashed */
 	struct quota_user *user;
+	bool standing;    /* on its way into the hash store */
 	uint64_t counted; /* buffer bytes */
 	uint64_t hashing; /* counted, too, until there is a description */
 	UT_hash_handle hh;
@@ -64,10 +65,11 @@ bool publication_is(const struct publication *, const struct session_label *);
 /* The publication that a stream, file or info handle is about, or NULL. */
 struct publication *publication_of(const struct handle *);
 
-/* Makes a publication under a new label, still without description.
+/* Makes a publication under a new label, still without description.  Only for
+ * a standing one may there be a standing one of that label.
  * CORE_E_ALREADY_EXISTS, CORE_E_BAD_PARAMETER, CORE_E_NO_RESOURCES. */
 enum core_result publication_new(struct session *, const struct session_label *,
-	struct publication **ret_pub);
+	bool standing, struct publication **ret_pub);
 /* What a version number of the API asks to be made: PCCRC_MAKE_*; 0: no such
  * version. */
 unsigned publication_make(const struct service *, uint32_t version);
@@ -88,11 +90,51 @@ enum core_result file_publish(struct session *, uint64_t op,
 void file_close(struct handle *);
 
 /* info.c */
-enum core_result info_open(struct session *, const struct session_label *,
-	const struct session_range *, uint32_t min_version,
-	uint32_t max_version, uint64_t *ret_handle);
+struct info_wanted {
+	struct session_range range;
+	struct session_versions versions;
+};
+enum core_result info_open(struct session *, uint64_t request,
+	const struct session_label *, const struct info_wanted *,
+	uint64_t *ret_handle);
+/* What a cursor is about: one of the two, and its description. */
+struct info_source {
+	struct publication *pub;
+	uint64_t standing; /* id of a standing one */
+	const struct pccrc_desc *desc;
+};
+enum core_result info_make(struct session *, const struct info_source *,
+	const struct info_wanted *, uint64_t *ret_handle);
+/* It is published no more: its cursors are stale. */
+void info_standing_gone(struct service *, uint64_t id);
 void info_close(struct handle *);
 enum core_result info_submit_retrieve(
 	struct handle *, uint64_t op, uint32_t len);
+
+/* standing_publish.c: takes fd over. */
+enum core_result standing_publish(struct session *, uint64_t op,
+	const struct session_label *path, int fd, unsigned versions);
+
+/* standing_open.c.  CORE_LATER; CORE_E_NOT_FOUND. */
+enum core_result standing_open(struct session *, uint64_t request,
+	const struct session_label *, const struct info_wanted *);
+enum core_result standing_unpublish(
+	struct session *, uint64_t request, const struct session_label *);
+
+/* standing.c */
+bool standing_find(struct service *, uint32_t uid, const struct session_label *,
+	struct hash_entry *ret_entry);
+/* Removes it, sooner or later. */
+void standing_drop(struct service *, uint64_t id);
+void standing_sweep_soon(struct service *);
+enum standing_sight {
+	STANDING_SAME,
+	STANDING_CHANGED, /* another file, or none */
+	STANDING_HIDDEN,  /* the service may not look */
+};
+/* What is at path now.  Worker thread, slow. */
+enum standing_sight standing_look(const char *path, const struct hash_file *);
+struct stat;
+void standing_file(const struct stat *, struct hash_file *ret_file);
 
 #endif

@@ -17,62 +17,26 @@
  *
  * A job in flight keeps the whole object; when the operation ends first, the
  * last job to come back frees it.
+ *
+ * What is done with the description when it is there, file_ops says: here it
+ * becomes a publication of the session.
  */
 #include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/close.h"
 #include "common/err.h"
 #include "common/fdutil.h"
 #include "common/macros.h"
-#include "daemon/core/publish.h"
+#include "daemon/core/file.h"
 
-#define FILE_JOBS 4
 /* Version 1 fills the lanes of one batch; the pieces of version 2 vary, and
  * twice as much has fewer lanes run empty at its end. */
-#define FILE_CHUNK  (16u * PCCRC_BLOCK_SIZE)
+#define FILE_CHUNK  (FILE_BLOCKS * PCCRC_BLOCK_SIZE)
 #define FILE_CHUNK2 (2 * FILE_CHUNK)
-#define BLOCKS_MOST (FILE_CHUNK / PCCRC_BLOCK_SIZE)
-#define HASH_SIZE   32 /* SHA-256 */
-
-struct file;
-
-struct file_job {
-	struct core_job job;
-	struct file *file;
-	bool running;
-	uint64_t at; /* in the published range */
-	uint32_t len;
-	int result;
-	uint8_t *buffer;
-	uint8_t hashes[BLOCKS_MOST * HASH_SIZE];
-};
-
-struct file {
-	struct publication_handle h;
-	struct session *session; /* reference */
-	struct op *op;           /* NULL: ended */
-	bool detached;           /* handle removed */
-	bool parallel;
-	uint32_t chunk; /* bytes of a job */
-	bool slow;      /* the file system may stall */
-	int fd;
-	uint64_t offset;
-	uint64_t length;
-	uint64_t next; /* first byte that no job was given */
-	unsigned n_jobs;
-	unsigned n_running;
-	uint64_t size;         /* of the file, as it was accepted */
-	uint64_t buffer_bytes; /* counted */
-	struct stat before;
-	struct pccrc_pub *hasher;
-	struct pccrc_desc *desc;
-	struct file_job jobs[FILE_JOBS];
-};
 
 static struct file *
 file_of(struct handle *h)
@@ -91,7 +55,10 @@ file_destroy(struct file *f)
 	pccrc_desc_unref(f->desc);
 	publication_unref(f->h.pub);
 	session_unref(f->session);
-	free(f);
+	if (f->ops->destroy != NULL)
+		f->ops->destroy(f);
+	else
+		free(f);
 }
 
 void
@@ -157,13 +124,13 @@ read_all(int fd, uint8_t *buf, size_t len, uint64_t at)
 static int
 hash_blocks(struct file_job *j, struct bulk *bulk)
 {
-	struct bulk_hash_job jobs[BLOCKS_MOST];
+	struct bulk_hash_job jobs[FILE_BLOCKS];
 	size_t n = 0;
 
 	for (uint32_t at = 0; at < j->len; at += PCCRC_BLOCK_SIZE, n++) {
 		jobs[n].data = j->buffer + at;
 		jobs[n].len = MIN_OF(PCCRC_BLOCK_SIZE, j->len - at);
-		jobs[n].digest = j->hashes + n * HASH_SIZE;
+		jobs[n].digest = j->hashes + n * FILE_HASH_SIZE;
 	}
 	return bulk_hash(bulk, BULK_SHA256, jobs, n);
 }
@@ -189,7 +156,7 @@ look_run(struct env_job *e, struct bulk *bulk)
 	else if ((uint64_t)f->before.st_size != f->size)
 		j->result = err_new(-EBADMSG);
 	else
-		j->result = 0;
+		j->result = f->ops->look != NULL ? f->ops->look(f) : 0;
 	f->slow = r != 0;
 }
 
@@ -212,7 +179,6 @@ finish_run(struct env_job *e, struct bulk *bulk)
 {
 	struct file_job *j = job_of(e);
 	struct file *f = j->file;
-	const struct server_key *key = j->job.service->key;
 	struct stat after;
 
 	if (fstat(f->fd, &after) < 0)
@@ -221,15 +187,17 @@ finish_run(struct env_job *e, struct bulk *bulk)
 		j->result = err_new(-EBADMSG);
 	else
 		j->result = pccrc_pub_finish(
-			f->hasher, bulk, key->bytes, key->len, &f->desc);
+			f->hasher, bulk, f->key->bytes, f->key->len, &f->desc);
+	if (j->result == 0 && f->ops->described != NULL)
+		j->result = f->ops->described(f);
 }
 
 static enum core_result
 result_of(int r)
 {
+	if (r >= 0)
+		return (enum core_result)r;
 	switch (r) {
-	case 0:
-		return CORE_OK;
 	case -ENOMEM:
 		return CORE_E_NO_MEMORY;
 	case -EBADMSG:
@@ -241,6 +209,23 @@ result_of(int r)
 
 static void file_step(struct file *);
 
+void
+file_work(struct file *f)
+{
+	f->n_running++;
+}
+
+bool
+file_work_done(struct file *f)
+{
+	f->n_running--;
+	if (f->op != NULL)
+		return true;
+	if (f->detached && f->n_running == 0)
+		file_destroy(f);
+	return false;
+}
+
 /* A job has come back.  false: the operation is over, f may be gone. */
 static bool
 job_back(struct file_job *j, bool ran)
@@ -248,13 +233,9 @@ job_back(struct file_job *j, bool ran)
 	struct file *f = j->file;
 
 	j->running = false;
-	f->n_running--;
-	if (f->op == NULL) {
-		if (f->detached && f->n_running == 0)
-			file_destroy(f);
+	if (!file_work_done(f))
 		return false;
-	}
-	if (!ran || j->result < 0) {
+	if (!ran || j->result != 0) {
 		op_finish_status(
 			f->op, ran ? result_of(j->result) : CORE_E_ABORTED);
 		return false;
@@ -272,6 +253,9 @@ chunk_done(struct core_job *job, bool ran)
 	if (!job_back(j, ran))
 		return;
 	f->session->service->counters.bytes_published += j->len;
+	f->hashed += j->len;
+	if (f->ops->progress != NULL)
+		f->ops->progress(f);
 	if (f->parallel &&
 		pccrc_pub_set_blocks(f->hasher, j->at / PCCRC_BLOCK_SIZE,
 			j->hashes, n) < 0) {
@@ -287,10 +271,9 @@ finish_done(struct core_job *job, bool ran)
 	struct file_job *j = container_of(job, struct file_job, job);
 	struct file *f = j->file;
 
-	if (!job_back(j, ran))
-		return;
-	op_finish_status(
-		f->op, publication_describe(f->h.pub, TAKE_PTR(f->desc)));
+	f->key = service_key_unref(f->key);
+	if (job_back(j, ran))
+		f->ops->finished(f);
 }
 
 static void
@@ -308,7 +291,7 @@ start(struct file *f, struct file_job *j,
 	void (*done)(struct core_job *, bool ran))
 {
 	j->running = true;
-	f->n_running++;
+	file_work(f);
 	j->job.env.slow = f->slow;
 	service_job(f->session->service, &j->job, run, done,
 		f->session->identity.uid);
@@ -329,10 +312,12 @@ file_step(struct file *f)
 	}
 	if (f->n_running > 0)
 		return;
-	if (f->parallel && pccrc_pub_set_length(f->hasher, f->length) < 0)
+	if (f->parallel && pccrc_pub_set_length(f->hasher, f->length) < 0) {
 		op_finish_status(f->op, CORE_E_NO_MEMORY);
-	else
-		start(f, &f->jobs[0], finish_run, finish_done);
+		return;
+	}
+	f->key = service_key_ref(f->session->service);
+	start(f, &f->jobs[0], finish_run, finish_done);
 }
 
 /* Descriptor and range: nothing is done with a foreign descriptor before its
@@ -340,9 +325,11 @@ file_step(struct file *f)
 static enum core_result
 check_file(struct file *f)
 {
+	int flags = fcntl(f->fd, F_GETFL);
 	struct statx st;
 
-	if (fd_check_regular(f->fd) < 0)
+	if (fd_check_regular(f->fd) < 0 || flags < 0 || (flags & O_PATH) != 0 ||
+		(flags & O_ACCMODE) == O_WRONLY)
 		return CORE_E_BAD_PARAMETER;
 	if (statx(f->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE,
 		    &st) < 0 ||
@@ -383,19 +370,20 @@ prepare(struct file *f, unsigned make)
 
 /* Label, handle and operation, in this order; undone backwards. */
 static enum core_result
-enlist(struct file *f, uint64_t id, const struct session_label *label)
+enlist(struct file *f, const struct file_params *p)
 {
 	enum core_result r;
 
-	r = publication_new(f->session, label, &f->h.pub);
+	r = publication_new(f->session, p->label,
+		p->kind == OP_PUBLISH_STANDING, &f->h.pub);
 	if (r != CORE_OK)
 		return r;
 	r = publication_grow(f->h.pub, f->length);
 	if (r == CORE_OK)
 		r = session_handle_add(f->session, &f->h.handle, HANDLE_FILE);
 	if (r == CORE_OK) {
-		r = session_op_start(f->session, &f->h.handle.scope, id,
-			OP_PUBLISH_FILE, &f->op);
+		r = session_op_start(
+			f->session, &f->h.handle.scope, p->op, p->kind, &f->op);
 		if (r != CORE_OK)
 			session_handle_remove(f->session, &f->h.handle);
 	}
@@ -405,27 +393,22 @@ enlist(struct file *f, uint64_t id, const struct session_label *label)
 }
 
 enum core_result
-file_publish(struct session *s, uint64_t id, const struct session_label *label,
-	int fd, const struct session_range *range, uint32_t version)
+file_start(struct file *f, struct session *s, const struct file_ops *ops,
+	const struct file_params *p)
 {
-	unsigned make = publication_make(s->service, version);
-	struct file *f = calloc(1, sizeof(*f));
 	enum core_result r;
 
-	if (f == NULL) {
-		fd_close_foreign(fd);
-		return CORE_E_NO_MEMORY;
-	}
+	f->ops = ops;
 	f->session = session_ref(s);
-	f->fd = fd;
-	f->offset = range->offset;
-	f->length = range->length;
+	f->fd = p->fd;
+	f->offset = p->range.offset;
+	f->length = p->range.length;
 	op_scope_init(&f->h.handle.scope, file_left, file_forget);
-	r = make != 0 ? check_file(f) : CORE_E_BAD_PARAMETER;
+	r = check_file(f);
 	if (r == CORE_OK)
-		r = prepare(f, make);
+		r = prepare(f, p->make);
 	if (r == CORE_OK)
-		r = enlist(f, id, label);
+		r = enlist(f, p);
 	if (r != CORE_OK) {
 		file_destroy(f);
 		return r;
@@ -433,4 +416,36 @@ file_publish(struct session *s, uint64_t id, const struct session_label *label,
 	f->slow = true;
 	start(f, &f->jobs[0], look_run, look_done);
 	return CORE_OK;
+}
+
+static void
+publish_finished(struct file *f)
+{
+	op_finish_status(
+		f->op, publication_describe(f->h.pub, TAKE_PTR(f->desc)));
+}
+
+enum core_result
+file_publish(struct session *s, uint64_t id, const struct session_label *label,
+	int fd, const struct session_range *range, uint32_t version)
+{
+	static const struct file_ops ops = {.finished = publish_finished};
+	const struct file_params params = {
+		.op = id,
+		.kind = OP_PUBLISH_FILE,
+		.label = label,
+		.range = *range,
+		.make = publication_make(s->service, version),
+		.fd = fd,
+	};
+	struct file *f = NULL;
+
+	if (params.make != 0)
+		f = calloc(1, sizeof(*f));
+	if (f == NULL) {
+		fd_close_foreign(fd);
+		return params.make != 0 ? CORE_E_NO_MEMORY
+					: CORE_E_BAD_PARAMETER;
+	}
+	return file_start(f, s, &ops, &params);
 }

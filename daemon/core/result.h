@@ -11,6 +11,7 @@ enum core_result {
 	CORE_E_BAD_HANDLE,          /* 6 */
 	CORE_E_NO_MEMORY,           /* 8 */
 	CORE_E_BAD_DATA,            /* 13 */
+	CORE_E_TOO_NEW,             /* 21: the file has just been changed */
 	CORE_E_BAD_PARAMETER,       /* 87 */
 	CORE_E_DISK_FULL,           /* 112 */
 	CORE_E_ABORTED,             /* 995 */
@@ -32,6 +33,9 @@ enum core_result {
 	CORE_E_UNAVAILABLE,         /* 4065 */
 	CORE_E_PROTOCOL, /* the client broke the protocol: it must go */
 	_CORE_RESULT_MAX,
+	/* Of calls that say so: not the result, which comes by
+	 * session_ops.reply. */
+	CORE_LATER,
 };
 
 #endif

@@ -15,6 +15,7 @@
 #include "common/err.h"
 #include "common/macros.h"
 #include "common/secmem.h"
+#include "daemon/core/content.h"
 #include "daemon/core/fetch.h"
 #include "daemon/core/peers.h"
 #include "daemon/core/publish.h"
@@ -74,15 +75,32 @@ settings_copy(struct service_settings *to, const struct service_settings *from)
 	return true;
 }
 
-static bool
-key_copy(struct service *svc, const uint8_t *key, size_t key_len)
+static struct server_key *
+key_new(const uint8_t *bytes, size_t len)
 {
-	svc->key = sec_alloc(sizeof(*svc->key) + key_len);
-	if (svc->key == NULL)
-		return false;
-	svc->key->len = key_len;
-	memcpy(svc->key->bytes, key, key_len);
-	return true;
+	struct server_key *key = sec_alloc(sizeof(*key) + len);
+
+	if (key == NULL)
+		return NULL;
+	key->refs = 1;
+	key->len = len;
+	memcpy(key->bytes, bytes, len);
+	return key;
+}
+
+struct server_key *
+service_key_ref(struct service *svc)
+{
+	svc->key->refs++;
+	return svc->key;
+}
+
+struct server_key *
+service_key_unref(struct server_key *key)
+{
+	if (key != NULL && --key->refs == 0)
+		sec_free(key, sizeof(*key) + key->len);
+	return NULL;
 }
 
 struct service *
@@ -95,6 +113,7 @@ service_new(const struct env *env, struct block_store *store,
 	if (svc == NULL)
 		return NULL;
 	TAILQ_INIT(&svc->sessions);
+	LIST_INIT(&svc->standing_infos);
 	svc->env = env;
 	svc->store = store;
 	svc->status = SERVICE_UNAVAILABLE;
@@ -103,12 +122,11 @@ service_new(const struct env *env, struct block_store *store,
 	svc->started_ms = service_now_ms(svc);
 	wheel_init(&svc->wheel, svc->started_ms);
 	svc->quota = quota_new(&settings->limits);
-	svc->bulk = bulk_new(BULK_EVP);
 	svc->label = malloc(sizeof(*svc->label) + SESSION_IDENTIFIER_MAX);
 	svc->peers = peers_new(svc);
-	if (svc->quota == NULL || svc->bulk == NULL || svc->peers == NULL ||
-		svc->label == NULL || !key_copy(svc, key, key_len) ||
-		service_configure(svc, settings) < 0)
+	svc->key = key_new(key, key_len);
+	if (svc->quota == NULL || svc->peers == NULL || svc->label == NULL ||
+		svc->key == NULL || service_configure(svc, settings) < 0)
 		return service_free(svc);
 	return svc;
 }
@@ -127,13 +145,13 @@ service_free(struct service *svc)
 	assert(TAILQ_EMPTY(&svc->sessions));
 	assert(svc->busy == 0);
 	fetch_free_all(svc);
+	content_spares_free(svc);
 	assert(svc->publications == NULL);
 	peers_free(svc->peers);
 	quota_free(svc->quota);
-	bulk_free(svc->bulk);
 	free(svc->label);
-	if (svc->key != NULL)
-		sec_free(svc->key, sizeof(*svc->key) + svc->key->len);
+	assert(svc->key == NULL || svc->key->refs == 1);
+	service_key_unref(svc->key);
 	settings_done(&svc->settings);
 	free(svc);
 	return NULL;
@@ -149,6 +167,10 @@ invalidate(struct service *svc)
 	TAILQ_FOREACH (s, &svc->sessions, link) {
 		session_cancel_handles(s, NULL, NULL, CORE_E_INVALIDATED);
 		op_cancel_scope(&s->own_scope, CORE_E_INVALIDATED);
+		call_answer_all(s,
+			svc->status == SERVICE_DISABLED ? CORE_E_DISABLED
+							: CORE_E_UNAVAILABLE,
+			true);
 		publication_withdraw_all(s);
 	}
 	fetch_stop_all(svc);
@@ -200,6 +222,8 @@ session_roles_changed(struct session *s)
 	session_cancel_handles(s, needs_role, &lost, CORE_E_INVALIDATED);
 	if (lost & ROLE_CLIENT)
 		op_cancel_scope(&s->own_scope, CORE_E_INVALIDATED);
+	if (lost & ROLE_PUBLISHER)
+		call_answer_all(s, CORE_E_DISABLED, true);
 }
 
 int
@@ -230,6 +254,29 @@ service_ready(struct service *svc, bool ready)
 {
 	svc->ready = ready;
 	evaluate(svc);
+}
+
+int
+service_set_key(struct service *svc, const uint8_t *bytes, size_t len)
+{
+	struct server_key *key = key_new(bytes, len);
+
+	if (key == NULL)
+		return err_new(-ENOMEM);
+	service_key_unref(svc->key);
+	svc->key = key;
+	if (svc->status == SERVICE_AVAILABLE)
+		set_status(svc, SERVICE_UNAVAILABLE);
+	evaluate(svc);
+	return 0;
+}
+
+void
+service_set_hash_store(struct service *svc, struct hash_store *hashes)
+{
+	svc->hashes = hashes;
+	if (hashes != NULL)
+		standing_sweep_soon(svc);
 }
 
 enum service_status
@@ -276,10 +323,35 @@ service_store(struct service *svc)
 	return svc->store;
 }
 
+struct hash_store *
+service_hash_store(struct service *svc)
+{
+	return svc->hashes;
+}
+
+void
+service_hold(struct service *svc)
+{
+	svc->busy++;
+}
+
+void
+service_release(struct service *svc)
+{
+	assert(svc->busy > 0);
+	svc->busy--;
+}
+
 uint64_t
 service_now_ms(const struct service *svc)
 {
 	return svc->env->ops->now_ms(svc->env->ctx);
+}
+
+uint64_t
+service_wall_ms(const struct service *svc)
+{
+	return svc->env->ops->wall_ms(svc->env->ctx);
 }
 
 uint32_t

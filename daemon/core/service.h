@@ -15,6 +15,7 @@
 #include "daemon/core/quota.h"
 #include "daemon/store/store.h"
 
+struct hash_store;
 struct service;
 struct session;
 
@@ -73,6 +74,13 @@ struct service_counters {
  * when out of memory. */
 struct service *service_new(const struct env *, struct block_store *,
 	const struct service_settings *, const uint8_t *key, size_t key_len);
+/* The store of standing publications; before anything is published.  NULL:
+ * there is none, and asking for one is answered CORE_E_UNAVAILABLE. */
+void service_set_hash_store(struct service *, struct hash_store *);
+/* Another server secret, copied.  The epoch ends, as when the service leaves
+ * AVAILABLE and comes back; standing publications stay and are described with
+ * the new key from now on.  -ENOMEM: nothing has changed. */
+int service_set_key(struct service *, const uint8_t *key, size_t key_len);
 /* All sessions closed before; jobs and requests still running hold the rest
  * until they are done: call service_idle() from the loop until true, then
  * free. */
@@ -92,6 +100,11 @@ const struct service_counters *service_counters(const struct service *);
 const struct service_settings *service_settings(const struct service *);
 struct quota_table *service_quota(struct service *);
 struct block_store *service_store(struct service *);
+struct hash_store *service_hash_store(struct service *); /* or NULL */
+/* Requests of others to the stores: the service is not idle before each is
+ * released. */
+void service_hold(struct service *);
+void service_release(struct service *);
 
 /* Timers: the loop calls service_tick() at service_next_ms(). */
 void service_tick(struct service *);

@@ -7,17 +7,28 @@
 #include "daemon/core/handle.h"
 #include "daemon/core/session.h"
 #include "daemon/core/wheel.h"
+#include "daemon/store/store_hash.h"
 
+struct info;
 struct publication;
 struct publication_key;
 struct fetch;
 struct peers;
+struct data_spare;
 
 TAILQ_HEAD(session_list, session);
+
+/* In locked memory; replaced, never changed.  Jobs hold references. */
+struct server_key {
+	unsigned refs;
+	size_t len;
+	uint8_t bytes[];
+};
 
 struct service {
 	const struct env *env;
 	struct block_store *store;
+	struct hash_store *hashes; /* NULL: no standing publications */
 	struct service_settings settings;
 	bool ready;
 	enum service_status status;
@@ -32,11 +43,14 @@ struct service {
 	struct publication_key *label;    /* room for one, for look-ups */
 	struct fetch *fetches;            /* uthash by segment */
 	struct peers *peers;
-	struct server_key {
-		size_t len;
-		uint8_t bytes[];
-	} * key;           /* secmem */
-	struct bulk *bulk; /* for the few hashes made on the loop */
+	struct server_key *key;
+	/* Buffers of adds, see content_data.c. */
+	SLIST_HEAD(, data_spare) spares;
+	unsigned n_spares;
+	unsigned n_adds;
+	struct wheel_timer sweep;         /* of the standing publications */
+	uint64_t swept;                   /* id of the last one */
+	LIST_HEAD(, info) standing_infos; /* cursors of theirs */
 	struct wheel wheel;
 	uint64_t armed_ms; /* what the loop's timer was last told */
 };
@@ -55,11 +69,26 @@ void service_job(struct service *, struct core_job *,
 	void (*done)(struct core_job *, bool ran), uint32_t uid);
 void service_timer(struct service *, struct wheel_timer *, uint64_t delay_ms);
 uint64_t service_now_ms(const struct service *);
+uint64_t service_wall_ms(const struct service *);
+/* The key for a job that works with it. */
+struct server_key *service_key_ref(struct service *);
+struct server_key *service_key_unref(struct server_key *);
 uint32_t service_now_ds(const struct service *);
 
 /* Jobs hold references: what they give back when they end (ranges, counts)
  * needs the session's memory, though the client may be gone ("closed") by
  * then. */
+/* A call that is answered later.  It is answered once: when there is a result,
+ * when the session or its right to the result ends, or when it has taken too
+ * long; the work for it may go on without anybody to tell. */
+struct session_call {
+	LIST_ENTRY(session_call) link;
+	struct session *session; /* reference */
+	uint64_t request;
+	bool open; /* not answered yet */
+	struct wheel_timer timer;
+};
+
 struct session {
 	unsigned refs;
 	bool closed;
@@ -77,6 +106,7 @@ struct session {
 	struct handle_table table;
 	struct handle_list handles;
 	TAILQ_HEAD(, publication) publications;
+	LIST_HEAD(, session_call) calls;
 	struct op_scope own_scope; /* operations without a handle: Flush */
 	struct op_source room;     /* reads that wait for the read half */
 };
@@ -88,6 +118,16 @@ struct session *session_unref(struct session *);
 void session_cancel_handles(struct session *,
 	bool (*match)(const struct handle *, const void *arg), const void *arg,
 	enum core_result status);
+/* call.c: counted as an operation until answered; call_end() is owed.
+ * CORE_E_NO_RESOURCES. */
+enum core_result call_begin(
+	struct session_call *, struct session *, uint64_t request);
+void call_answer(struct session_call *, enum core_result, uint64_t handle);
+/* The work is over; answers with result if nobody has.  The call's memory is
+ * the caller's again. */
+void call_end(struct session_call *, enum core_result);
+/* Answers all of them with result; tell: false: without a word. */
+void call_answer_all(struct session *, enum core_result, bool tell);
 /* Steps 4 and 5 of the order of checks, and the role. */
 enum core_result session_check(const struct session *, unsigned role);
 enum core_result session_check_handle(

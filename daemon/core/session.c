@@ -117,6 +117,7 @@ session_new(struct session **ret_session, struct service *svc,
 	op_source_init(&s->room, NULL);
 	TAILQ_INIT(&s->handles);
 	TAILQ_INIT(&s->publications);
+	LIST_INIT(&s->calls);
 	TAILQ_INSERT_TAIL(&svc->sessions, s, link);
 	svc->counters.sessions_opened++;
 	*ret_session = s;
@@ -149,6 +150,7 @@ session_free(struct session *s, bool tell)
 
 	if (s == NULL)
 		return NULL;
+	call_answer_all(s, CORE_E_BAD_HANDLE, tell);
 	if (tell) {
 		session_cancel_handles(s, NULL, NULL, CORE_E_ABORTED);
 		op_cancel_scope(&s->own_scope, CORE_E_ABORTED);
@@ -371,7 +373,8 @@ session_stream_close(struct session *s, uint64_t handle)
 }
 
 enum core_result
-session_unpublish(struct session *s, const struct session_label *label)
+session_unpublish(
+	struct session *s, uint64_t request, const struct session_label *label)
 {
 	enum core_result r = session_check(s, ROLE_PUBLISHER);
 	struct publication *pub;
@@ -379,27 +382,30 @@ session_unpublish(struct session *s, const struct session_label *label)
 	if (r != CORE_OK)
 		return r;
 	pub = publication_find(s->service, s->identity.uid, label);
-	if (pub == NULL)
-		return CORE_E_NOT_FOUND;
+	r = standing_unpublish(s, request, label);
+	/* One that is being published may stand in place of an older one. */
+	if (pub == NULL || (r != CORE_E_NOT_FOUND && r != CORE_LATER))
+		return r;
 	publication_ref(pub);
 	publication_cancel(pub, s, CORE_E_ABORTED);
 	/* What other sessions of this user have pending on it is stale now. */
 	publication_cancel(pub, NULL, CORE_E_INVALIDATED);
 	publication_withdraw(pub);
 	publication_unref(pub);
-	return CORE_OK;
+	return r == CORE_LATER ? r : CORE_OK;
 }
 
 enum core_result
-session_info_open(struct session *s, const struct session_label *label,
-	const struct session_range *range, uint32_t min_version,
-	uint32_t max_version, uint64_t *ret_handle)
+session_info_open(struct session *s, uint64_t request,
+	const struct session_label *label, const struct session_range *range,
+	const struct session_versions *versions, uint64_t *ret_handle)
 {
 	enum core_result r = session_check(s, ROLE_PUBLISHER);
+	struct info_wanted wanted = {*range, *versions};
 
 	if (r != CORE_OK)
 		return r;
-	return info_open(s, label, range, min_version, max_version, ret_handle);
+	return info_open(s, request, label, &wanted, ret_handle);
 }
 
 enum core_result
@@ -461,6 +467,21 @@ session_publish_file(struct session *s, uint64_t op,
 		return r;
 	}
 	return file_publish(s, op, label, fd, range, version);
+}
+
+enum core_result
+session_publish_standing(struct session *s, uint64_t op,
+	const struct session_label *path, int fd, unsigned versions)
+{
+	enum core_result r = session_check(s, ROLE_PUBLISHER);
+
+	if (r == CORE_OK && s->service->hashes == NULL)
+		r = CORE_E_UNAVAILABLE;
+	if (r != CORE_OK) {
+		fd_close_foreign(fd);
+		return r;
+	}
+	return standing_publish(s, op, path, fd, versions);
 }
 
 enum core_result

@@ -11,6 +11,9 @@
  * A submit that returns CORE_OK has called ops->accept, which queues the ACK,
  * and owes one completion (ops->complete, perhaps called already).  Any other
  * result is the code for the ACK, and accept was not called.
+ *
+ * Calls with a request number may return CORE_LATER: then their result comes by
+ * ops->reply under that number, within seconds and in the session's life.
  */
 #ifndef CORE_SESSION_H
 #define CORE_SESSION_H
@@ -43,6 +46,11 @@ struct session_ops {
 	void (*released)(void *ctx, uint64_t op, uint32_t offset, uint32_t len);
 	void (*status)(void *ctx, enum service_status, uint32_t min_version,
 		uint32_t max_version);
+	/* The answer to a call that returned CORE_LATER. */
+	void (*reply)(
+		void *ctx, uint64_t request, enum core_result, uint64_t handle);
+	/* How far an operation is; now and then. */
+	void (*progress)(void *ctx, uint64_t op, uint64_t done, uint64_t total);
 };
 
 /* A content identifier: opaque bytes. */
@@ -54,6 +62,12 @@ struct session_label {
 struct session_range {
 	uint64_t offset;
 	uint64_t length;
+};
+
+/* Of content information: the lowest and the highest wanted. */
+struct session_versions {
+	uint32_t min;
+	uint32_t max;
 };
 
 struct session_slice {
@@ -91,12 +105,13 @@ enum core_result session_publish_open(struct session *,
 	const struct session_label *, uint64_t length, uint32_t version,
 	uint64_t *ret_handle);
 enum core_result session_stream_close(struct session *, uint64_t handle);
+/* A standing publication of this label, too.  CORE_LATER. */
 enum core_result session_unpublish(
-	struct session *, const struct session_label *);
-/* Range 0, 0: the whole content. */
-enum core_result session_info_open(struct session *,
+	struct session *, uint64_t request, const struct session_label *);
+/* Range 0, 0: the whole content.  CORE_LATER: a standing publication. */
+enum core_result session_info_open(struct session *, uint64_t request,
 	const struct session_label *, const struct session_range *,
-	uint32_t min_version, uint32_t max_version, uint64_t *ret_handle);
+	const struct session_versions *, uint64_t *ret_handle);
 enum core_result session_info_close(struct session *, uint64_t handle);
 enum core_result session_server_cancel(
 	struct session *, const struct session_label *, uint64_t op);
@@ -108,6 +123,12 @@ enum core_result session_stream_complete(
 enum core_result session_publish_file(struct session *, uint64_t op,
 	const struct session_label *, int fd, const struct session_range *,
 	uint32_t version);
+/* Publishes the file for good, under its absolute path, in place of what stood
+ * there; complete when durable.  versions: PCCRC_MAKE_*.  fd is taken over in
+ * every case.  Completion CORE_E_TOO_NEW: changed less than two seconds ago;
+ * CORE_OK: offset is the publication's id, bytes 1 when it is watched. */
+enum core_result session_publish_standing(struct session *, uint64_t op,
+	const struct session_label *path, int fd, unsigned versions);
 enum core_result session_retrieve(
 	struct session *, uint64_t op, uint64_t handle, uint32_t len);
 

@@ -58,6 +58,7 @@ struct stream {
 	uint64_t add_op;
 	const uint8_t *source;
 	uint8_t *buffer;
+	struct server_key *key; /* while finishing */
 	struct pccrc_desc *desc;
 	int result;
 };
@@ -158,7 +159,7 @@ stream_open(struct session *s, const struct session_label *label,
 	r = st->hasher != NULL && st->buffer != NULL ? CORE_OK
 						     : CORE_E_NO_MEMORY;
 	if (r == CORE_OK)
-		r = publication_new(s, label, &st->h.pub);
+		r = publication_new(s, label, false, &st->h.pub);
 	if (r == CORE_OK) {
 		r = session_handle_add(s, &st->h.handle, HANDLE_STREAM);
 		if (r != CORE_OK)
@@ -203,10 +204,9 @@ finish_run(struct env_job *e, struct bulk *bulk)
 {
 	struct core_job *job = container_of(e, struct core_job, env);
 	struct stream *st = container_of(job, struct stream, job);
-	const struct server_key *key = job->service->key;
 
 	st->result = pccrc_pub_finish(
-		st->hasher, bulk, key->bytes, key->len, &st->desc);
+		st->hasher, bulk, st->key->bytes, st->key->len, &st->desc);
 }
 
 /* libcrypto fails for want of memory and for nothing else. */
@@ -259,6 +259,7 @@ stream_job_done(struct core_job *job, bool ran)
 
 	st->busy = false;
 	st->cur = NULL;
+	st->key = service_key_unref(st->key);
 	if (op == NULL && st->add != NULL) {
 		stream_fail(st, CORE_E_ABORTED);
 		add_free(st, st->add, st->add_op);
@@ -325,6 +326,7 @@ step_complete(struct stream *st, struct op *op)
 		return true;
 	}
 	st->add = NULL;
+	st->key = service_key_ref(st->session->service);
 	start_job(st, op, finish_run);
 	return false;
 }

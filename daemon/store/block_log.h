@@ -47,13 +47,15 @@ struct block_log_item {
 };
 
 /* Appends all, in few system calls.  On failure nothing counts: length is what
- * it was (bytes behind it may have been written, and are overwritten later). */
+ * it was (bytes behind it may have been written; they are cut off where the
+ * disk lets us, else overwritten later).  -EINVAL: a record that is none. */
 int block_log_append(
 	struct volume_file *, struct block_log_item *items, size_t n);
 /* fdatasync of the volume. */
 int block_log_sync(struct volume_file *);
 int block_log_sync_folder(int folder);
-/* Cuts what lies behind length, so that no rest of a lost life follows. */
+/* Cuts what lies behind length, so that no rest of a lost life follows.  A file
+ * that is shorter stays so, and its length is taken. */
 int block_log_truncate(struct volume_file *, uint64_t length);
 
 /* The record at offset, header only. > 0: enum record_refusal; -ENODATA: the
@@ -71,8 +73,13 @@ struct block_log_scan {
 	/* non-zero: stop; the scan goes on behind this record next time */
 	int (*fn)(const struct record *, uint64_t offset, void *ctx);
 	void *ctx;
+	/* 0, or: a search that went over so many bytes and is not over ends the
+	 * scan with -EAGAIN; the next call goes on with it. */
+	uint64_t search_max;
+	bool searching; /* the scan's own, false at first */
 };
-/* What fn returned, 0 at the end. */
+/* What fn returned, 0 at the end, -errno when the disk cannot be read: offset
+ * is then where. */
 int block_log_scan(const struct volume_file *, struct block_log_scan *);
 
 #endif

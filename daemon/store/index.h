@@ -6,17 +6,26 @@
  * Threads: index_get(), index_each() and index_refresh() belong to the loop,
  * which has one read transaction (MDB_NOTLS) that is renewed when a commit has
  * ended; index_begin() .. index_commit() belong to the store thread, which owns
- * every write transaction.
+ * every write transaction.  Until the loop refreshes, no page that a commit
+ * freed can be used again: a file whose commits are not followed by it grows
+ * with each of them.  LMDB keeps the memory of changed pages for the next
+ * transaction, so the largest one sets how much: one page for each entry, when
+ * keys are scattered.
  *
  * A page that cannot be read raises SIGBUS, and a damaged one may raise SIGSEGV
- * or an assertion inside LMDB.  index_guard_install() catches these while a
- * thread is inside LMDB: the environment is marked as damaged (a file
- * NAME.damaged beside it), a line goes to stderr, and the process ends with
- * exit status 1; the next index_open() finds the mark, puts the file aside and
- * begins an empty one, which it tells.
+ * or an assertion inside LMDB.  index_guard_install() catches these, the first
+ * wherever somebody reads in the map, the others while a thread is inside LMDB:
+ * the environment is marked as damaged (a file NAME.damaged beside it), a line
+ * goes to stderr, and the process ends with exit status 1; the next
+ * index_open() finds the mark, puts the file aside and begins an empty one,
+ * which it tells.
+ *
+ * LMDB has no checksums: a damaged page may also make a key disappear, or give
+ * a value that never was (inside the file, though).  Values have to carry their
+ * own, and it must include the key.
  *
  * The file belongs to the machine: LMDB's pages have its page size and byte
- * order.  That, the format and its purpose are noted in the table "meta".
+ * order.  That, the format and its purpose are noted in the table "_index".
  *
  * Map size rule: address space, not disk, so it is generous: map_size as the
  * caller says, rounded up to pages.  A full map is -ENOSPC from the write calls
@@ -34,9 +43,9 @@
 struct index;
 
 struct index_params {
-	int folder;       /* descriptor; stays the caller's */
+	int folder;       /* the caller's, open as long as the index is */
 	const char *path; /* of the folder, for LMDB */
-	const char *name; /* "index": index.mdb */
+	const char *name; /* "index": index.mdb; at most 31 bytes */
 	uint32_t format;
 	uint64_t map_size;
 	size_t n_tables;
@@ -48,7 +57,7 @@ struct index_params {
 
 enum index_opened {
 	INDEX_FOUND,   /* 0 */
-	INDEX_NEW,     /* there was none */
+	INDEX_NEW,     /* there was none, or an empty file */
 	INDEX_DAMAGED, /* there was one, put aside as NAME.mdb.damaged */
 	INDEX_FOREIGN, /* another machine's or an older format: the same */
 	INDEX_NEWER,   /* newer format: not opened, *ret untouched */
@@ -60,7 +69,8 @@ struct index_blob {
 };
 
 /* > 0: enum index_opened; -errno.  A foreign one is put aside only when
- * replace says so, else INDEX_FOREIGN without opening it (*ret untouched). */
+ * replace says so, else INDEX_FOREIGN without opening it (*ret untouched).  One
+ * process at a time, and there only once: the caller sees to that. */
 int index_open(struct index **ret, const struct index_params *, bool replace);
 struct index *index_close(struct index *);
 /* Handlers of SIGBUS, SIGSEGV and SIGABRT; once. */
@@ -75,15 +85,20 @@ int index_each(struct index *, unsigned table, struct index_blob from,
 	void *ctx);
 /* A commit has ended: later calls see it. */
 void index_refresh(struct index *);
-/* Whether LMDB itself reported damage (MDB_CORRUPTED and friends) since the
- * start: the mark was left, a restart helps. */
+/* Whether LMDB itself reported damage (MDB_CORRUPTED and friends: the mark was
+ * left) or refuses to write since a commit broke off (MDB_PANIC: no mark):
+ * reads go on, writes are -EIO, a restart helps.  Any thread. */
 bool index_is_damaged(const struct index *);
-/* Bytes of pages in use; of the map. */
+/* Bytes of the file, free pages included (it never shrinks); of the map.  Any
+ * thread. */
 uint64_t index_used_bytes(struct index *);
 uint64_t index_map_bytes(struct index *);
 
-/* Store thread.  -ENOSPC: map or disk full; -EIO; -ENOMEM.  After a failure of
- * any of them the transaction is over: index_abort(). */
+/* Store thread.  -ENOSPC: map or disk full; -EIO; -ENOMEM: also more changes
+ * than LMDB takes in one transaction; otherwise what the disk said (-EROFS).
+ * After a failure of any of them the transaction is over, and whatever follows
+ * is answered the same: index_abort(), or index_commit(), which always ends
+ * it. */
 int index_begin(struct index *);
 /* -ENOENT.  Valid until the next change. */
 int index_txn_get(struct index *, unsigned table, struct index_blob key,
@@ -105,9 +120,11 @@ int index_commit(struct index *);
 void index_abort(struct index *);
 
 /* Any thread but those two: a read transaction of its own, e.g. for a walk over
- * everything on a worker. */
+ * everything on a worker.  At most 30 at once; while one lives, no page that
+ * was freed since can be used again, so the file grows. */
 struct index_reader;
-struct index_reader *index_reader_new(struct index *); /* NULL: no memory */
+/* NULL: no memory, too many, or damaged. */
+struct index_reader *index_reader_new(struct index *);
 struct index_reader *index_reader_free(struct index_reader *);
 bool index_reader_get(struct index_reader *, unsigned table,
 	struct index_blob key, struct index_blob *ret_value);

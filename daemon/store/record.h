@@ -96,6 +96,10 @@ enum record_refusal {
 /* Exactly VOLUME_HEADER, RECORD_HEADER bytes. */
 void volume_header_build(uint8_t *dst, const struct volume_header *);
 int volume_header_parse(struct volume_header *ret, const uint8_t *data);
+/* What every field may be: only such a record can be built, and only such a
+ * record is parsed.  A flush has no id; only a block has lengths, algorithm,
+ * hash. */
+bool record_valid(const struct record *);
 void record_build(
 	uint8_t *dst, const struct record *, uint64_t salt, uint64_t offset);
 /* > 0: enum record_refusal. */
@@ -105,7 +109,7 @@ int record_parse(struct record *ret, const uint8_t *data, uint64_t salt,
 /* The wire tail, for a block with algorithm algo; its length is returned. */
 uint32_t record_tail(uint8_t *dst, uint32_t algo, const uint8_t *iv);
 uint32_t record_tail_len(uint32_t algo);
-/* false: not a tail that record_tail() makes. ret_iv: 16 bytes, zero without. */
+/* false: not what record_tail() makes.  ret_iv: 16 bytes, zero without. */
 bool record_tail_parse(
 	uint8_t *ret_iv, uint32_t algo, const uint8_t *data, uint32_t len);
 /* XXH3 over ciphertext and tail, which lie one behind the other or apart. */

@@ -46,6 +46,7 @@ enum store_status {
 	STORE_NO_MEMORY,
 	STORE_DISK_FULL,
 	STORE_IO,
+	STORE_OVER_QUOTA, /* this user has as much as one may have */
 };
 
 /* One block as one reader names it. */
@@ -133,7 +134,9 @@ struct store_list {
 	/* asked */
 	uint8_t after[STORE_ID_MAX]; /* begins behind this id */
 	uint8_t after_len;           /* 0: from the first one */
-	bool only_owner; /* segments that uid (any tag of his) has a part in */
+	/* Only the blocks that uid (under any tag) is among the owners of are
+	 * counted, and only segments with such blocks listed. */
+	bool only_owner;
 	uint32_t uid;
 	struct store_listed *rows; /* the caller's */
 	size_t max_rows;

@@ -15,7 +15,7 @@ struct store_disk_params {
 	uint64_t max_age_s; /* 0: no limit */
 	/* 0: the rule (a sixteenth of max_bytes, 1 MiB to 256 MiB). */
 	uint64_t volume_bytes;
-	/* 0: the rules (see store_disk.c); tests set them. */
+	/* 0: the rules (a second, 64 MiB, all in a week); tests set them. */
 	uint64_t commit_ms;
 	uint64_t commit_bytes;
 	uint64_t scrub_bytes_per_s;
@@ -25,8 +25,9 @@ struct store_disk_params {
  * in it; -errno.  *ret_why says it in words. */
 int store_disk_open(struct block_store **ret, const struct store_host *,
 	const struct store_disk_params *, const char **ret_why);
-/* Everything that was accepted until now is made durable; done is called on the
- * loop.  For the end of the service, and tests. */
+/* Everything that was accepted until now is made durable, if the disk lets us;
+ * done is called on the loop.  For the end of the service, and tests; at most
+ * four at a time. */
 void store_disk_sync(struct block_store *, void (*done)(void *ctx), void *ctx);
 
 #endif

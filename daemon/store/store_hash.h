@@ -40,7 +40,8 @@ struct hash_entry {
  * the answer is STORE_OK. */
 struct hash_put {
 	struct hash_entry entry;
-	enum store_status status; /* STORE_DISK_FULL: over the limit, too */
+	/* STORE_DISK_FULL: over the limit, too; STORE_OVER_QUOTA. */
+	enum store_status status;
 	void (*done)(struct hash_put *);
 	void *store_private[STORE_PRIVATE];
 };
@@ -49,7 +50,8 @@ struct hash_put {
 struct hash_load {
 	uint64_t id;
 	enum store_status status;
-	struct hash_entry entry; /* its pointers: valid until done returns */
+	struct hash_entry entry;
+	uint8_t *bytes; /* what entry points into: done's, free() it */
 	void (*done)(struct hash_load *);
 	void *store_private[STORE_PRIVATE];
 };
@@ -61,10 +63,28 @@ struct hash_remove {
 	void *store_private[STORE_PRIVATE];
 };
 
+/* What counts against the limit.  Besides its bytes, an entry takes its share
+ * of four tables. */
+#define HASH_ENTRY_COST 512u
+static inline uint64_t
+hash_cost(const struct hash_entry *e)
+{
+	return HASH_ENTRY_COST + e->label_len + e->hashes_len;
+}
+
+/* Of the limit, one user gets this part at most, so that nobody can shut the
+ * others out.  The superuser, who can do so anyway, gets all of it. */
+#define HASH_USER_PART 2u
+static inline uint64_t
+hash_user_limit(uint32_t uid, uint64_t max_bytes)
+{
+	return uid == 0 ? max_bytes : max_bytes / HASH_USER_PART;
+}
+
 struct hash_stats {
 	uint64_t entries;
-	uint64_t bytes; /* of their hashes and names */
-	uint64_t max_bytes;
+	uint64_t bytes;     /* hash_cost() of all */
+	uint64_t max_bytes; /* 0: no limit */
 	enum store_health health;
 };
 
@@ -72,15 +92,15 @@ struct hash_store;
 
 struct hash_store_ops {
 	/* These three look into the index, on the loop: label and hashes of
-	 * *ret_entry are NULL.  false: no such entry. */
+	 * *ret_entry are NULL, their lengths are set.  false: no such entry. */
 	bool (*find)(struct hash_store *, uint32_t uid, const uint8_t *label,
 		size_t len, struct hash_entry *ret_entry);
 	bool (*find_id)(
 		struct hash_store *, uint64_t id, struct hash_entry *ret_entry);
 	bool (*find_file)(struct hash_store *, const struct hash_file *,
 		struct hash_entry *ret_entry);
-	/* In the order of ids, those above after, with their labels, until fn
-	 * says false.  fn must not change the store. */
+	/* In the order of ids, those above after, with their labels but without
+	 * hashes, until fn says false.  fn must not change the store. */
 	void (*each)(struct hash_store *, uint64_t after,
 		bool (*fn)(const struct hash_entry *, void *ctx), void *ctx);
 	void (*put)(struct hash_store *, struct hash_put *);
@@ -89,6 +109,7 @@ struct hash_store_ops {
 	void (*stats)(struct hash_store *, struct hash_stats *ret);
 	/* Does not remove what is there. */
 	void (*set_limit)(struct hash_store *, uint64_t max_bytes);
+	/* All requests are done before; returns NULL. */
 	struct hash_store *(*close)(struct hash_store *);
 };
 

@@ -54,6 +54,7 @@ struct entry {
 	unsigned n_owners;
 	TAILQ_HEAD(, owner_link) owners; /* oldest first */
 	uint64_t used;                   /* when last, in uses */
+	uint64_t born_s;                 /* by env's clock */
 	struct store_block block;
 	uint8_t cipher[];
 };
@@ -77,6 +78,7 @@ struct store_mem {
 	struct entry_list lru; /* first: longest unused */
 	uint64_t uses;
 	uint64_t memory;
+	uint64_t max_age_s;
 	struct store_stats stats;
 };
 
@@ -100,6 +102,12 @@ entry_unref(struct entry *e)
 {
 	if (--e->refs == 0)
 		free(e);
+}
+
+static uint64_t
+now_s(const struct store_mem *m)
+{
+	return m->env->ops->now_ms(m->env->ctx) / 1000;
 }
 
 static struct segment *
@@ -141,6 +149,39 @@ entry_find(struct store_mem *m, const struct store_ref *ref)
 			    STORE_CLAIM_SIZE) == 0)
 			return seg->entries[i];
 	return NULL;
+}
+
+/* Proved ones before sealed ones; others are passed on to nobody. */
+static struct entry *
+entry_find_any(struct store_mem *m, const struct store_ref *ref)
+{
+	struct segment *seg = segment_find(m, ref);
+	struct entry *sealed = NULL;
+
+	if (seg == NULL)
+		return NULL;
+	for (size_t i = lower_bound(seg, ref->index);
+		i < seg->n && seg->entries[i]->index == ref->index; i++) {
+		if (seg->entries[i]->block.proved)
+			return seg->entries[i];
+		if (seg->entries[i]->block.sealed)
+			sealed = seg->entries[i];
+	}
+	return sealed;
+}
+
+/* What a reader sees: over its age it is not there. */
+static struct entry *
+entry_readable(struct store_mem *m, const struct store_ref *ref)
+{
+	struct entry *e =
+		ref->any ? entry_find_any(m, ref) : entry_find(m, ref);
+
+	if (e == NULL || (e->block.sealed && !ref->any))
+		return NULL;
+	if (m->max_age_s != 0 && e->born_s + m->max_age_s < now_s(m))
+		return NULL;
+	return e;
 }
 
 static void
@@ -315,10 +356,12 @@ segment_insert(struct segment *seg, struct entry *e)
 	return true;
 }
 
-/* Room for one more unproved variant of a block: the longest unused goes. */
+/* Room for one more unproved variant of a block, or the sealed one: the longest
+ * unused goes. */
 static void
-limit_variants(struct store_mem *m, const struct store_ref *ref)
+limit_variants(struct store_mem *m, const struct store_ref *ref, bool sealed)
 {
+	size_t most = sealed ? 1 : STORE_VARIANTS;
 	struct segment *seg = segment_find(m, ref);
 	struct entry *oldest = NULL;
 	size_t n = 0;
@@ -329,13 +372,13 @@ limit_variants(struct store_mem *m, const struct store_ref *ref)
 		i < seg->n && seg->entries[i]->index == ref->index; i++) {
 		struct entry *e = seg->entries[i];
 
-		if (e->block.proved)
+		if (e->block.proved || e->block.sealed != sealed)
 			continue;
 		n++;
 		if (oldest == NULL || e->used < oldest->used)
 			oldest = e;
 	}
-	if (n >= STORE_VARIANTS)
+	if (n >= most)
 		entry_remove(m, oldest);
 }
 
@@ -349,10 +392,11 @@ put_new(struct store_mem *m, const struct store_ref *ref,
 	if (e == NULL)
 		return STORE_NO_MEMORY;
 	if (!block->proved)
-		limit_variants(m, ref);
+		limit_variants(m, ref, block->sealed);
 	seg = segment_get(m, ref);
 	*e = (struct entry){.refs = 1, .index = ref->index, .block = *block};
 	e->used = ++m->uses;
+	e->born_s = now_s(m);
 	TAILQ_INIT(&e->owners);
 	memcpy(e->claim, ref->claim, sizeof(e->claim));
 	memcpy(e->cipher, block->cipher, block->cipher_len);
@@ -419,10 +463,13 @@ lookup_done(struct env_job *job, bool ran)
 	struct store_lookup *l = REQUEST_OF(job, store_lookup);
 	struct store_mem *m = store_of(job);
 
-	for (size_t i = 0; i < l->n_refs; i++)
-		l->refs[i].status = entry_find(m, &l->refs[i]) != NULL
-			? STORE_OK
-			: STORE_MISSING;
+	for (size_t i = 0; i < l->n_refs; i++) {
+		bool there = entry_readable(m, &l->refs[i]) != NULL;
+
+		l->refs[i].status = there ? STORE_OK : STORE_MISSING;
+		m->stats.hits += there;
+		m->stats.misses += !there;
+	}
 	l->done(l);
 }
 
@@ -474,7 +521,7 @@ static void
 mem_get(struct block_store *base, struct store_get *g)
 {
 	for (size_t i = 0; i < g->n_refs; i++) {
-		struct entry *e = entry_find(mem_of(base), &g->refs[i]);
+		struct entry *e = entry_readable(mem_of(base), &g->refs[i]);
 
 		g->refs[i].status = e != NULL ? STORE_OK : STORE_MISSING;
 		g->refs[i].store_private = e;
@@ -552,7 +599,8 @@ static void
 mem_drop(struct block_store *base, const struct store_ref *ref)
 {
 	struct store_mem *m = mem_of(base);
-	struct entry *e = entry_find(m, ref);
+	struct entry *e =
+		ref->any ? entry_find_any(m, ref) : entry_find(m, ref);
 
 	if (e == NULL)
 		return;
@@ -560,10 +608,121 @@ mem_drop(struct block_store *base, const struct store_ref *ref)
 	m->stats.rotten++;
 }
 
+static int
+compare_ids(const struct segment *a, const struct segment *b)
+{
+	int c = memcmp(a->id, b->id, MIN_OF(a->id_len, b->id_len));
+
+	return c != 0 ? c : (a->id_len > b->id_len) - (a->id_len < b->id_len);
+}
+
+static void
+owners_mark(const struct entry *e, struct store_list *l, bool *wanted)
+{
+	const struct owner_link *link;
+
+	TAILQ_FOREACH (link, &e->owners, of_entry)
+		*wanted |= !l->only_owner || link->owner->who.uid == l->uid;
+}
+
+/* Owners of a segment: of all its blocks, each once. */
+static uint32_t
+owners_count(const struct store_mem *m, const struct segment *seg)
+{
+	const struct owner *o;
+	uint32_t n = 0;
+
+	for (o = m->owners; o != NULL; o = o->hh.next) {
+		const struct owner_link *link;
+
+		LIST_FOREACH (link, &o->links, of_owner)
+			if (link->entry->segment == seg)
+				break;
+		n += link != NULL;
+	}
+	return n;
+}
+
+static bool
+list_describe(const struct store_mem *m, const struct segment *seg,
+	struct store_list *l, struct store_listed *row)
+{
+	*row = (struct store_listed){.id_len = (uint8_t)seg->id_len};
+	memcpy(row->id, seg->id, seg->id_len);
+	for (size_t i = 0; i < seg->n; i++) {
+		const struct entry *e = seg->entries[i];
+		bool wanted = !l->only_owner;
+
+		owners_mark(e, l, &wanted);
+		if (!wanted)
+			continue;
+		if (row->blocks == 0 || e->born_s < row->born_s)
+			row->born_s = e->born_s;
+		row->blocks++;
+		row->bytes += e->block.cipher_len;
+		row->proved += e->block.proved;
+		row->sealed += e->block.sealed;
+	}
+	row->n_owners = owners_count(m, seg);
+	return row->blocks > 0;
+}
+
+static void
+list_done(struct env_job *job, bool ran)
+{
+	struct store_list *l = REQUEST_OF(job, store_list);
+	struct store_mem *m = store_of(job);
+	struct segment after = {.id_len = l->after_len}, *seg;
+	struct store_listed row;
+
+	memcpy(after.id, l->after, l->after_len);
+	l->n_rows = 0;
+	l->more = false;
+	l->status = STORE_OK;
+	HASH_SORT(m->segments, compare_ids);
+	for (seg = m->segments; seg != NULL && !l->more; seg = seg->hh.next) {
+		if (compare_ids(seg, &after) <= 0 ||
+			!list_describe(m, seg, l, &row))
+			continue;
+		if (l->n_rows == l->max_rows)
+			l->more = true;
+		else
+			l->rows[l->n_rows++] = row;
+	}
+	l->done(l);
+}
+
+static void
+mem_list(struct block_store *base, struct store_list *l)
+{
+	defer(base, l->store_private, 0, NULL, list_done);
+}
+
+/* Memory does not rot. */
+static void
+verify_done(struct env_job *job, bool ran)
+{
+	struct store_verify *v = REQUEST_OF(job, store_verify);
+	struct store_mem *m = store_of(job);
+
+	v->done_bytes = v->total_bytes = m->stats.bytes;
+	v->blocks = m->stats.blocks;
+	v->rotten = v->dangling = v->damaged_volumes = 0;
+	v->status = STORE_OK;
+	v->done(v);
+}
+
+static void
+mem_verify(struct block_store *base, struct store_verify *v)
+{
+	defer(base, v->store_private, 0, NULL, verify_done);
+}
+
 static void
 mem_stats(struct block_store *base, struct store_stats *ret)
 {
 	*ret = mem_of(base)->stats;
+	ret->disk_bytes = mem_of(base)->memory;
 }
 
 static void
@@ -573,6 +732,12 @@ mem_set_limit(struct block_store *base, uint64_t max_bytes)
 
 	m->stats.max_bytes = max_bytes;
 	evict(m);
+}
+
+static void
+mem_set_max_age(struct block_store *base, uint64_t seconds)
+{
+	mem_of(base)->max_age_s = seconds;
 }
 
 static struct block_store *
@@ -595,8 +760,11 @@ static const struct block_store_ops mem_ops = {
 	.flush = mem_flush,
 	.drop = mem_drop,
 	.clear = mem_clear,
+	.list = mem_list,
+	.verify = mem_verify,
 	.stats = mem_stats,
 	.set_limit = mem_set_limit,
+	.set_max_age = mem_set_max_age,
 	.close = mem_close,
 };
 

@@ -97,8 +97,9 @@ write_settings(const struct test_daemon *d, const char *lines)
 		fail("%s: %s", path, strerror(errno));
 	fprintf(f,
 		"[Service]\nSocket = %s/sock\nStateDirectory = %s/state\n"
-		"[DataCache]\nDirectory = %s/cache\nMaxSize = 1G\n%s",
-		d->dir, d->dir, d->dir, lines);
+		"[DataCache]\nDirectory = %s/cache\nMaxSize = 1G\n"
+		"[HashCache]\nDirectory = %s/state\nMaxSize = 64M\n%s",
+		d->dir, d->dir, d->dir, d->dir, lines);
 	if (fclose(f) != 0)
 		fail("%s: %s", path, strerror(errno));
 }

@@ -24,6 +24,8 @@ read_bytes(struct conf *c, const uint8_t *data, size_t len)
 	text[len] = '\0';
 	(void)conf_read_text(c, &t, NULL, NULL);
 	(void)conf_read_set(c, text, NULL, NULL);
+	t.kind = CONF_FROM_STATE;
+	(void)conf_read_text(c, &t, NULL, NULL);
 	free(text);
 }
 

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/fdutil.h"
@@ -16,7 +17,7 @@ struct harness h;
 static uint64_t
 env_now(void *ctx)
 {
-	return clock_now_us() / US_PER_MS;
+	return clock_now_us() / US_PER_MS + h.ahead_ms;
 }
 
 static void
@@ -55,8 +56,18 @@ env_timer_changed(void *ctx)
 {
 }
 
+static uint64_t
+env_wall(void *ctx)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000 +
+		h.ahead_ms;
+}
+
 static const struct env_ops env_functions = {env_now, env_random, env_job,
-	env_peer_request, env_peer_cancel, env_timer_changed};
+	env_peer_request, env_peer_cancel, env_timer_changed, env_wall};
 
 static bool
 run_job(void)
@@ -106,6 +117,10 @@ harness_setup(void **state)
 		(const uint8_t *)"0123456789abcdef0123456789abcdef", 32);
 	if (h.base == NULL || h.bulk == NULL || h.service == NULL)
 		return -1;
+	h.hashes = store_mem_hash_new(&h.env, 0);
+	if (h.hashes == NULL)
+		return -1;
+	service_set_hash_store(h.service, h.hashes);
 	service_ready(h.service, true);
 	h.limits = (struct client_limits)CLIENT_LIMITS_DEFAULT;
 	h.limits.write_size = h.limits.read_size = 1u << 20;
@@ -123,6 +138,7 @@ service_end(void)
 		;
 	h.service = service_free(h.service);
 	h.store = h.store->ops->close(h.store);
+	h.hashes = h.hashes->ops->close(h.hashes);
 }
 
 int

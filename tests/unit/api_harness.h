@@ -19,6 +19,7 @@
 #include "common/clock.h"
 #include "daemon/api/client.h"
 #include "daemon/store/store_mem.h"
+#include "daemon/store/store_mem_hash.h"
 #include "proto/peerdist_errors.h"
 
 #define WAIT_MS 20000
@@ -29,9 +30,11 @@
 struct harness {
 	struct event_base *base;
 	struct env env;
+	uint64_t ahead_ms; /* of the service's clocks */
 	struct env_job *jobs, **jobs_tail;
 	struct bulk *bulk;
 	struct block_store *store;
+	struct hash_store *hashes;
 	struct service_settings settings;
 	struct service *service;
 	struct client_limits limits;

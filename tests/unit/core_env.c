@@ -66,6 +66,14 @@ script_timer_changed(void *ctx)
 	(void)ctx;
 }
 
+static uint64_t
+script_wall(void *ctx)
+{
+	struct script *x = ctx;
+
+	return x->wall_ms + x->now_ms;
+}
+
 static const struct env_ops env_ops = {
 	.now_ms = script_now,
 	.random = script_random,
@@ -73,6 +81,7 @@ static const struct env_ops env_ops = {
 	.peer_request = script_peer_request,
 	.peer_cancel = script_peer_cancel,
 	.timer_changed = script_timer_changed,
+	.wall_ms = script_wall,
 };
 
 void
@@ -210,12 +219,79 @@ script_status(void *ctx, enum service_status s, uint32_t min, uint32_t max)
 	x->last_status = s;
 }
 
+static void
+script_reply(
+	void *ctx, uint64_t request, enum core_result result, uint64_t handle)
+{
+	struct script *x = ctx;
+
+	x->n_replies++;
+	x->reply_request = request;
+	x->reply_result = result;
+	x->reply_handle = handle;
+}
+
+static void
+script_progress(void *ctx, uint64_t id, uint64_t done, uint64_t total)
+{
+	struct script *x = ctx;
+
+	assert_int_equal(script_op_of(x, id)->acks, 1);
+	assert_int_equal(script_op_of(x, id)->completions, 0);
+	x->n_progress++;
+	x->progress_done = done;
+	x->progress_total = total;
+}
+
+static enum core_result
+script_wait(struct script *x, enum core_result r, unsigned n_replies)
+{
+	if (r != CORE_LATER)
+		return r;
+	assert_int_equal(x->n_replies, n_replies);
+	script_settle(x);
+	assert_int_equal(x->n_replies, n_replies + 1);
+	assert_true(x->reply_request == x->next_request);
+	return x->reply_result;
+}
+
+enum core_result
+script_info_open(struct script *x, const struct session_label *label,
+	const struct session_range *range, uint32_t min_version,
+	uint32_t max_version, uint64_t *ret_handle)
+{
+	unsigned before = x->n_replies;
+	enum core_result r =
+		session_info_open(x->session, ++x->next_request, label, range,
+			&(struct session_versions){min_version, max_version},
+			ret_handle);
+
+	if (r != CORE_LATER)
+		return r;
+	r = script_wait(x, r, before);
+	if (r == CORE_OK)
+		*ret_handle = x->reply_handle;
+	return r;
+}
+
+enum core_result
+script_unpublish(struct script *x, const struct session_label *label)
+{
+	unsigned before = x->n_replies;
+
+	return script_wait(x,
+		session_unpublish(x->session, ++x->next_request, label),
+		before);
+}
+
 const struct session_ops script_session_ops = {
 	.complete = script_complete,
 	.accept = script_accept,
 	.need = script_need,
 	.released = script_released,
 	.status = script_status,
+	.reply = script_reply,
+	.progress = script_progress,
 };
 
 /* A fresh operation number, its record empty. */
@@ -250,6 +326,7 @@ script_init(struct script *x, enum service_mode mode)
 	x->now_ms = 1000;
 	x->bulk = bulk_new(BULK_EVP);
 	x->store = store_mem_new(&x->env, 0);
+	x->hashes = store_mem_hash_new(&x->env, 0);
 	x->area = area;
 	assert_int_equal(parse_addr_port("127.0.0.1:9", &x->peer), 0);
 	x->settings = (struct service_settings){
@@ -271,6 +348,7 @@ script_init(struct script *x, enum service_mode mode)
 	x->service =
 		service_new(&x->env, x->store, &x->settings, key, sizeof(key));
 	assert_non_null(x->service);
+	service_set_hash_store(x->service, x->hashes);
 	service_ready(x->service, true);
 	script_session(x);
 }
@@ -287,6 +365,7 @@ script_done(struct script *x)
 	assert_true(service_idle(x->service));
 	service_free(x->service);
 	x->store->ops->close(x->store);
+	x->hashes->ops->close(x->hashes);
 	bulk_free(x->bulk);
 	for (size_t i = 0; i < SCRIPT_OPS_MAX; i++)
 		free(x->ops[i].data);

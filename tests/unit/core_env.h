@@ -24,6 +24,7 @@
 #include "common/secmem.h"
 #include "daemon/core/session.h"
 #include "daemon/store/store_mem.h"
+#include "daemon/store/store_mem_hash.h"
 
 #define SCRIPT_OPS_MAX    64
 #define SCRIPT_QUEUE_MAX  4096
@@ -40,6 +41,7 @@ struct script_op {
 struct script {
 	struct env env;
 	uint64_t now_ms;
+	uint64_t wall_ms; /* at now_ms 0 */
 	size_t n_jobs;
 	struct env_job *jobs[SCRIPT_QUEUE_MAX];
 	size_t n_requests;
@@ -48,6 +50,7 @@ struct script {
 	struct env_peer_request *cancelled[SCRIPT_QUEUE_MAX];
 	struct bulk *bulk;
 	struct block_store *store;
+	struct hash_store *hashes;
 	struct service_settings settings;
 	struct parse_addr peer;
 	struct service *service;
@@ -58,6 +61,14 @@ struct script {
 	unsigned n_released, n_need, n_status;
 	uint64_t last_need_op;
 	enum service_status last_status;
+	/* The last answer that came later, and how many came. */
+	unsigned n_replies;
+	uint64_t next_request;
+	uint64_t reply_request;
+	enum core_result reply_result;
+	uint64_t reply_handle;
+	unsigned n_progress;
+	uint64_t progress_done, progress_total;
 	uint32_t next_op;
 	struct script_op ops[SCRIPT_OPS_MAX];
 	size_t n_ranges;
@@ -79,9 +90,16 @@ struct script_op *script_op_of(struct script *x, uint64_t id);
 void script_return(struct script *x);
 /* A fresh operation number, its record empty. */
 uint64_t script_op(struct script *x);
+/* The calls that may be answered later, with a fresh request number; they wait
+ * for their answer. */
+enum core_result script_info_open(struct script *x,
+	const struct session_label *label, const struct session_range *range,
+	uint32_t min_version, uint32_t max_version, uint64_t *ret_handle);
+enum core_result script_unpublish(
+	struct script *x, const struct session_label *label);
 /* A further session of the same user, as the current one. */
 void script_session(struct script *x);
-/* Service, store in memory, one session. */
+/* Service, stores in memory, one session. */
 void script_init(struct script *x, enum service_mode mode);
 /* Takes everything down; nothing may be left. */
 void script_done(struct script *x);

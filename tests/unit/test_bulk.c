@@ -197,6 +197,17 @@ check_encrypt(struct fixture *f, struct bulk *bulk, size_t key_len,
 			0);
 		assert_memory_equal(back, j->dst, len);
 	}
+	/* In place. */
+	for (size_t i = 0; i < n; i++) {
+		memcpy(jobs[i].dst, jobs[i].src, lens[i]);
+		jobs[i].src = jobs[i].dst;
+	}
+	assert_int_equal(bulk_encrypt(bulk, key_len, jobs, n), 0);
+	for (size_t i = 0; i < n; i++) {
+		jobs[i].src = f->data + 3 * i;
+		assert_memory_equal(jobs[i].dst, want,
+			reference_encrypt(&jobs[i], key_len, want));
+	}
 }
 
 static void

@@ -69,6 +69,9 @@ test_defaults(void **state)
 	assert_int_equal(c->per_uid_content_info_bytes, 64u << 20);
 	assert_int_equal(c->data_area, 8u << 20);
 	assert_int_equal(c->cache_max_size.percent, 5);
+	assert_int_equal(c->cache_max_age_us, 28ull * 86400 * 1000000);
+	assert_string_equal(c->hash_directory, "/var/lib/peerdist");
+	assert_int_equal(c->hash_max_size.percent, 1);
 	assert_int_equal(c->peers.n, 0);
 	assert_int_equal(c->max_peers, 16);
 	assert_int_equal(c->request_timeout_us, 2000000);
@@ -89,6 +92,7 @@ test_values(void **state)
 		"# comment\n; comment\n[Limits]\nPerUidBufferBytes = 1G\r\n"
 		"Operations = 7\n[Retrieval]\nRequestTimeout = 1500ms\n"
 		"[Network]\nEncryption = aes-256\n[DataCache]\nMaxSize=2M\n"
+		"MaxAge=0\n[HashCache]\nMaxSize=3M\nDirectory=/h\n"
 		"[Log]\nLevel = debug";
 	struct reports r = {.n = 0};
 	struct conf *c = conf_new();
@@ -104,6 +108,9 @@ test_values(void **state)
 	assert_int_equal(c->request_timeout_us, 1500000);
 	assert_int_equal(c->encryption, 2);
 	assert_int_equal(c->cache_max_size.bytes, 2u << 20);
+	assert_int_equal(c->cache_max_age_us, 0);
+	assert_int_equal(c->hash_max_size.bytes, 3u << 20);
+	assert_string_equal(c->hash_directory, "/h");
 	assert_int_equal(c->log_level, 4);
 	assert_string_equal(conf_value_of(c, "Service", "Mode")->origin, "F:3");
 	conf_free(c);
@@ -131,6 +138,12 @@ test_bad_values_keep_what_was(void **state)
 		{"DataCache", "MaxSize", "0%"},
 		{"DataCache", "MaxSize", "101%"},
 		{"DataCache", "MaxSize", "%"},
+		{"DataCache", "MaxSize", "1023K"},
+		{"DataCache", "MaxAge", "28"},
+		{"DataCache", "MaxAge", "-1d"},
+		{"DataCache", "MaxAge", "36501d"},
+		{"HashCache", "MaxSize", "0"},
+		{"HashCache", "Directory", "hashes"},
 		{"Retrieval", "RequestTimeout", "2"},
 		{"Retrieval", "RequestTimeout", "2 s s"},
 		{"Retrieval", "RequestTimeout", "1d"},
@@ -351,7 +364,8 @@ static void
 remove_tree(const char *folder)
 {
 	static const char *const names[] = {"c.d/b.conf", "c.d/a.conf",
-		"c.d/not", "c.d", "policy.d/p.conf", "policy.d", "c"};
+		"c.d/not", "c.d", "policy.d/p.conf", "policy.d", "c",
+		"state/settings.conf", "state", "settings.conf"};
 	char path[256];
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -382,7 +396,8 @@ test_files(void **state)
 {
 	static const char *const sets[] = {"Service.Workers=2"};
 	char folder[] = "/tmp/test_conf.XXXXXX", file[64];
-	struct conf_sources s = {file, true, sets, 1};
+	struct conf_sources s = {
+		.file = file, .file_needed = true, .sets = sets, .n_sets = 1};
 	struct reports r = {.n = 0};
 	struct conf *c = NULL;
 
@@ -404,6 +419,316 @@ test_files(void **state)
 		conf_value_of(c, "Log", "Level")->origin, "/c.d/b.conf:2"));
 	conf_free(c);
 	remove_tree(folder);
+}
+
+/* settings.conf. */
+
+struct scene {
+	char folder[32], file[64], state[64], kept[80];
+	struct conf_sources sources;
+};
+
+static void
+scene_make(struct scene *s)
+{
+	char text[128];
+
+	snprintf(s->folder, sizeof(s->folder), "/tmp/test_conf.XXXXXX");
+	assert_non_null(mkdtemp(s->folder));
+	snprintf(s->file, sizeof(s->file), "%s/c", s->folder);
+	snprintf(s->state, sizeof(s->state), "%s/state", s->folder);
+	snprintf(s->kept, sizeof(s->kept), "%s/settings.conf", s->state);
+	assert_int_equal(mkdir(s->state, 0700), 0);
+	snprintf(text, sizeof(text),
+		"[Service]\nStateDirectory=%s\n[DataCache]\nMaxSize=2M\n",
+		s->state);
+	write_text(s->folder, "c", text);
+	s->sources = (struct conf_sources){.file = s->file};
+}
+
+static struct conf *
+scene_load(const struct scene *s, struct reports *r)
+{
+	struct conf *c = NULL;
+
+	*r = (struct reports){.n = 0};
+	assert_int_equal(conf_load(&c, &s->sources, on_report, r), 0);
+	return c;
+}
+
+static void
+assert_kept(const struct scene *s, const char *want)
+{
+	struct buf bytes;
+
+	buf_init(&bytes, 4096);
+	assert_int_equal(fd_read_file(s->kept, &bytes), 0);
+	buf_u8(&bytes, 0);
+	assert_string_equal(strchr((char *)bytes.data, '\n') + 1, want);
+	buf_done(&bytes);
+}
+
+static void
+test_state_file_order(void **state)
+{
+	static const char *const sets[] = {"DataCache.MaxSize=4M"};
+	struct reports r;
+	struct scene s;
+	struct conf *c;
+
+	scene_make(&s);
+	write_text(s.state, "settings.conf",
+		"[DataCache]\nMaxSize=3M\nMaxAge=1d\n[HashCache]\nMaxSize=9%\n"
+		"[Service]\nStateDirectory=/other\nEnable=no\n");
+	c = scene_load(&s, &r);
+	assert_int_equal(c->cache_max_size.bytes, 3u << 20);
+	assert_int_equal(c->hash_max_size.percent, 9);
+	assert_true(c->enable);
+	assert_int_equal(c->cache_max_age_us, 28ull * 86400 * 1000000);
+	assert_string_equal(c->state_directory, s.state);
+	assert_int_equal(r.n, 3);
+	assert_told(&r, "settings.conf:3: DataCache.MaxAge: not for this file");
+	assert_told(&r, "settings.conf:8: Service.Enable: not for this file");
+	assert_non_null(strstr(conf_value_of(c, "DataCache", "MaxSize")->origin,
+		"/state/settings.conf:2"));
+	conf_free(c);
+	s.sources.sets = sets;
+	s.sources.n_sets = 1;
+	c = scene_load(&s, &r);
+	assert_int_equal(c->cache_max_size.bytes, 4u << 20);
+	assert_string_equal(
+		conf_value_of(c, "DataCache", "MaxSize")->origin, "--set");
+	conf_free(c);
+	/* Another folder than that of the settings. */
+	s.sources.state_folder = s.folder;
+	write_text(s.folder, "settings.conf", "[HashCache]\nMaxSize=8%\n");
+	c = scene_load(&s, &r);
+	assert_int_equal(c->hash_max_size.percent, 8);
+	conf_free(c);
+	remove_tree(s.folder);
+}
+
+static void
+test_state_file_of_policy_folder(void **state)
+{
+	struct reports r;
+	struct scene s;
+	struct conf *c;
+	char text[128], path[64];
+
+	scene_make(&s);
+	snprintf(path, sizeof(path), "%s/policy.d", s.folder);
+	assert_int_equal(mkdir(path, 0700), 0);
+	snprintf(text, sizeof(text),
+		"[Service]\nStateDirectory=%s\n[HashCache]\nMaxSize=7%%\n",
+		s.folder);
+	write_text(s.folder, "policy.d/p.conf", text);
+	write_text(s.folder, "settings.conf",
+		"[HashCache]\nMaxSize=8%\n[DataCache]\nMaxSize=6M\n");
+	c = scene_load(&s, &r);
+	assert_string_equal(r.text, "");
+	assert_int_equal(c->hash_max_size.percent, 7);
+	assert_int_equal(c->cache_max_size.bytes, 6u << 20);
+	assert_int_equal(
+		conf_state_set(c, s.folder, "HashCache", "MaxSize", "5M"),
+		CONF_STATE_E_LOCKED);
+	conf_free(c);
+	remove_tree(s.folder);
+}
+
+static void
+test_state_file_is_written(void **state)
+{
+	struct reports r;
+	struct stat st;
+	struct scene s;
+	struct conf *c;
+
+	scene_make(&s);
+	c = scene_load(&s, &r);
+	assert_int_equal(
+		conf_state_set(c, s.state, "DataCache", "MaxSize", "5M"), 0);
+	assert_int_equal(c->cache_max_size.bytes, 5u << 20);
+	assert_string_equal(
+		conf_value_of(c, "DataCache", "MaxSize")->text, "5M");
+	assert_non_null(strstr(conf_value_of(c, "DataCache", "MaxSize")->origin,
+		"/state/settings.conf:3"));
+	assert_kept(&s, "[DataCache]\nMaxSize = 5M\n");
+	assert_int_equal(stat(s.kept, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(
+		conf_state_set(c, s.state, "HashCache", "MaxSize", "10%"), 0);
+	assert_int_equal(c->hash_max_size.percent, 10);
+	assert_kept(
+		&s, "[DataCache]\nMaxSize = 5M\n[HashCache]\nMaxSize = 10%\n");
+	conf_free(c);
+	c = scene_load(&s, &r);
+	assert_string_equal(r.text, "");
+	assert_int_equal(c->cache_max_size.bytes, 5u << 20);
+	assert_int_equal(c->hash_max_size.percent, 10);
+	conf_free(c);
+	remove_tree(s.folder);
+}
+
+static void
+test_state_set_refuses(void **state)
+{
+	static const char *const values[] = {
+		"", "0", "much", "1K", "0%", "5M\n[Log]", "5M ; x"};
+	static const char *const sets[] = {"DataCache.MaxSize=4M"};
+	struct reports r;
+	struct scene s;
+	struct conf *c;
+
+	scene_make(&s);
+	c = scene_load(&s, &r);
+	for (size_t i = 0; i < ARRAY_LEN(values); i++)
+		assert_int_equal(conf_state_set(c, s.state, "DataCache",
+					 "MaxSize", values[i]),
+			CONF_STATE_E_BAD);
+	assert_int_equal(conf_state_set(c, s.state, "Service", "Enable", "no"),
+		CONF_STATE_E_BAD);
+	assert_int_equal(conf_state_set(c, s.state, "Service", "None", "no"),
+		CONF_STATE_E_BAD);
+	assert_int_equal(c->cache_max_size.bytes, 2u << 20);
+	assert_int_equal(access(s.kept, F_OK), -1);
+	assert_int_equal(
+		conf_state_set(c, "/nowhere", "DataCache", "MaxSize", "5M"),
+		-ENOENT);
+	conf_free(c);
+	s.sources.sets = sets;
+	s.sources.n_sets = 1;
+	c = scene_load(&s, &r);
+	assert_int_equal(
+		conf_state_set(c, s.state, "DataCache", "MaxSize", "5M"),
+		CONF_STATE_E_LOCKED);
+	assert_int_equal(access(s.kept, F_OK), -1);
+	conf_free(c);
+	remove_tree(s.folder);
+}
+
+/* What --set hides now counts again when the option is gone. */
+static void
+test_state_file_keeps_hidden_values(void **state)
+{
+	static const char *const sets[] = {"DataCache.MaxSize=4M"};
+	struct reports r;
+	struct scene s;
+	struct conf *c;
+
+	scene_make(&s);
+	write_text(s.state, "settings.conf", "[DataCache]\nMaxSize=3M\n");
+	s.sources.sets = sets;
+	s.sources.n_sets = 1;
+	c = scene_load(&s, &r);
+	assert_int_equal(
+		conf_state_set(c, s.state, "HashCache", "MaxSize", "5M"), 0);
+	assert_int_equal(c->cache_max_size.bytes, 4u << 20);
+	assert_string_equal(
+		conf_value_of(c, "DataCache", "MaxSize")->origin, "--set");
+	assert_kept(
+		&s, "[DataCache]\nMaxSize = 3M\n[HashCache]\nMaxSize = 5M\n");
+	/* A broken one is left for somebody to look at. */
+	assert_int_equal(fd_write_file(s.kept, "[\0", 2, 0600), 0);
+	assert_int_equal(
+		conf_state_set(c, s.state, "HashCache", "MaxSize", "6M"),
+		-EBADMSG);
+	assert_int_equal(c->hash_max_size.bytes, 5u << 20);
+	conf_free(c);
+	remove_tree(s.folder);
+}
+
+static int
+set_in_state(void *arg)
+{
+	struct scene *s = arg;
+	struct conf *c = NULL;
+	int r = conf_load(&c, &s->sources, NULL, NULL);
+
+	if (r == 0)
+		r = conf_state_set(c, s->state, "HashCache", "MaxSize", "5M");
+	conf_free(c);
+	return r;
+}
+
+static void
+test_state_allocations(void **state)
+{
+	struct scene s;
+
+	scene_make(&s);
+	assert_true(failalloc_each(set_in_state, &s) > 50);
+	assert_kept(&s, "[HashCache]\nMaxSize = 5M\n");
+	remove_tree(s.folder);
+}
+
+/* What only a restart changes. */
+
+static void
+test_restart_only(void **state)
+{
+	struct reports r = {.n = 0};
+	struct conf *old = conf_new(), *new = conf_new(), *next = conf_new();
+	const struct conf_value *v;
+
+	read_as(old, "[DataCache]\nDirectory=/a\nMaxSize=1M\n", CONF_FROM_FILE,
+		&r);
+	read_as(new,
+		"[DataCache]\nDirectory=/b\nMaxSize=2M\n"
+		"[HashCache]\nDirectory=/c\n[Service]\nWorkers=3\n",
+		CONF_FROM_FILE, &r);
+	assert_string_equal(r.text, "");
+	assert_int_equal(conf_keep_restart_only(new, old, on_report, &r), 0);
+	assert_int_equal(r.n, 3);
+	assert_told(&r, "F:2: DataCache.Directory needs a restart to change");
+	assert_told(&r, "F:5: HashCache.Directory needs");
+	assert_told(&r, "F:7: Service.Workers needs");
+	assert_string_equal(new->cache_directory, "/a");
+	assert_string_equal(new->hash_directory, "/var/lib/peerdist");
+	assert_int_equal(new->workers, 0);
+	assert_int_equal(new->cache_max_size.bytes, 2u << 20);
+	v = conf_value_of(new, "HashCache", "Directory");
+	assert_string_equal(v->text, "/var/lib/peerdist");
+	assert_string_equal(v->origin, "built-in");
+	assert_string_equal(v->pending, "/c");
+	assert_int_equal(v->source, CONF_FROM_BUILT_IN);
+	assert_null(conf_value_of(new, "DataCache", "MaxSize")->pending);
+	/* Once more, and one of them is as it was. */
+	read_as(next, "[DataCache]\nDirectory=/a\n[Service]\nWorkers=4\n",
+		CONF_FROM_FILE, &r);
+	assert_int_equal(conf_keep_restart_only(next, new, NULL, NULL), 0);
+	assert_string_equal(next->cache_directory, "/a");
+	assert_null(conf_value_of(next, "DataCache", "Directory")->pending);
+	assert_null(conf_value_of(next, "HashCache", "Directory")->pending);
+	assert_string_equal(
+		conf_value_of(next, "Service", "Workers")->pending, "4");
+	conf_free(old);
+	conf_free(new);
+	conf_free(next);
+}
+
+static int
+keep_all(void *arg)
+{
+	struct conf *old = conf_new(), *new = conf_new();
+	int r = old == NULL || new == NULL ? -ENOMEM : 0;
+
+	if (r == 0)
+		r = read_as(new, arg, CONF_FROM_FILE, NULL);
+	if (r == 0)
+		r = conf_keep_restart_only(new, old, NULL, NULL);
+	conf_free(old);
+	conf_free(new);
+	return r;
+}
+
+static void
+test_restart_only_allocations(void **state)
+{
+	static char text[] = "[DataCache]\nDirectory=/b\n"
+			     "[Service]\nWorkers=3\nSocket=/s\n";
+
+	assert_true(failalloc_each(keep_all, text) > 50);
 }
 
 static void
@@ -463,6 +788,14 @@ main(void)
 		cmocka_unit_test(test_long_line_and_nul),
 		cmocka_unit_test(test_dump_reads_back),
 		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_state_file_order),
+		cmocka_unit_test(test_state_file_of_policy_folder),
+		cmocka_unit_test(test_state_file_is_written),
+		cmocka_unit_test(test_state_set_refuses),
+		cmocka_unit_test(test_state_file_keeps_hidden_values),
+		cmocka_unit_test(test_state_allocations),
+		cmocka_unit_test(test_restart_only),
+		cmocka_unit_test(test_restart_only_allocations),
 		cmocka_unit_test(test_size_part),
 		cmocka_unit_test(test_allocations),
 	};

@@ -596,6 +596,136 @@ test_cancelled_information(void **state)
 	script_done(&x);
 }
 
+/* One step of something that may happen while stream reads are under way. */
+static void
+stream_event(struct script *x, uint64_t h, const uint64_t *ops, size_t n)
+{
+	switch (random() % 24) {
+	case 0:
+		(void)session_client_cancel(
+			x->session, h, ops[(size_t)random() % n]);
+		break;
+	case 1:
+		script_return(x);
+		break;
+	default:
+		if (x->n_jobs > 0)
+			script_job(x, (size_t)random() % x->n_jobs);
+		break;
+	}
+}
+
+/* Whatever ran ahead, the reads that were not cancelled give the content in
+ * the order in which they were submitted, and no range is lost. */
+static void
+check_stream_order(struct script *x, const uint64_t *ops, size_t n)
+{
+	uint64_t at = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct script_op *op = script_op_of(x, ops[i]);
+
+		assert_int_equal(op->acks, 1);
+		assert_int_equal(op->completions, 1);
+		if (op->result.status == CORE_E_ABORTED)
+			continue;
+		if (op->result.status == CORE_E_NO_MORE) {
+			assert_int_equal(at, LEN);
+			continue;
+		}
+		assert_int_equal(op->result.offset, at);
+		at += op->result.bytes;
+		if (op->result.status == CORE_OK)
+			assert_memory_equal(op->data, data + op->result.offset,
+				op->result.bytes);
+		else
+			assert_int_equal(
+				op->result.status, CORE_E_MISSING_DATA);
+	}
+}
+
+static void
+check_stream_random(unsigned seed, int version, bool lose)
+{
+	static const uint32_t lens[] = {
+		1048576, 700000, 300000, 65536, 5000, 100, 1048576};
+	static const uint8_t tag[SESSION_TAG_SIZE];
+	uint64_t ops[12], h;
+	struct script x;
+
+	srandom(seed);
+	script_init(&x, MODE_LOCAL);
+	h = script_open(&x, ci[version], ci_len[version]);
+	add_data(&x, h, 0, data, LEN);
+	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+		ops[i] = script_op(&x);
+		assert_int_equal(
+			session_stream_read(x.session, ops[i], h,
+				lens[(size_t)random() % ARRAY_LEN(lens)], 0),
+			CORE_OK);
+		for (long k = random() % 4; k > 0; k--)
+			stream_event(&x, h, ops, i + 1);
+	}
+	if (lose)
+		assert_int_equal(
+			session_flush(x.session, script_op(&x), tag), CORE_OK);
+	for (int k = 0; k < 60; k++)
+		stream_event(&x, h, ops, ARRAY_LEN(ops));
+	if (seed % 5 == 0)
+		assert_int_equal(session_content_close(x.session, h), CORE_OK);
+	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+		script_settle(&x);
+		script_return(&x);
+	}
+	check_stream_order(&x, ops, ARRAY_LEN(ops));
+	if (seed % 5 != 0)
+		assert_int_equal(session_content_close(x.session, h), CORE_OK);
+	script_settle(&x);
+	script_return(&x);
+	assert_int_equal(area_read_room(x.area_obj), SCRIPT_AREA_HALF);
+	script_done(&x);
+}
+
+static void
+test_stream_ahead(void **state)
+{
+	for (unsigned seed = 0; seed < 60; seed++)
+		check_stream_random(seed, 1 + (int)(seed & 1), seed % 3 == 0);
+}
+
+/* The next read's blocks are fetched while the first one's are on their way. */
+static void
+test_ahead_is_early(void **state)
+{
+	struct script_op *op;
+	struct script x;
+	uint64_t h, id[2];
+
+	script_init(&x, MODE_LOCAL);
+	h = script_open(&x, ci[1], ci_len[1]);
+	add_data(&x, h, 0, data, LEN);
+	for (size_t i = 0; i < 2; i++) {
+		id[i] = script_op(&x);
+		assert_int_equal(
+			session_stream_read(x.session, id[i], h, 1048576, 0),
+			CORE_OK);
+	}
+	script_job(&x, 0); /* look-up of the first */
+	assert_int_equal(x.n_jobs, 2);
+	script_job(&x, 1); /* of the second */
+	script_job(&x, 1); /* its blocks */
+	assert_int_equal(script_op_of(&x, id[0])->completions, 0);
+	assert_int_equal(script_op_of(&x, id[1])->completions, 0);
+	script_job(&x, 0);
+	for (size_t i = 0; i < 2; i++) {
+		op = script_op_of(&x, id[i]);
+		assert_int_equal(op->completions, 1);
+		assert_int_equal(op->result.offset, i * 1048576);
+		assert_memory_equal(op->data, data + i * 1048576, 1048576);
+	}
+	script_done(&x);
+}
+
 int
 main(void)
 {
@@ -616,6 +746,8 @@ main(void)
 		cmocka_unit_test(test_flush),
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_cancelled_information),
+		cmocka_unit_test(test_stream_ahead),
+		cmocka_unit_test(test_ahead_is_early),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

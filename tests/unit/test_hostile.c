@@ -342,7 +342,7 @@ test_publications_are_counted(void **state)
 	assert_int_equal(r, CORE_E_NO_RESOURCES);
 	assert_true(n > 50 && n < 150);
 	memset(name, 0, sizeof(n));
-	assert_int_equal(session_unpublish(x.session, &label), CORE_OK);
+	assert_int_equal(script_unpublish(&x, &label), CORE_OK);
 	assert_int_equal(
 		session_publish_open(x.session, &label, 0, 1, &h), CORE_OK);
 	script_done(&x);

@@ -256,6 +256,47 @@ a_broken_frame_ends_a_call(void **state)
 
 /* Connecting. */
 
+static void
+halves_of_a_call(void **state)
+{
+	struct line l = line_new();
+	Pd__SubmitPublishStanding body = PD__SUBMIT_PUBLISH_STANDING__INIT;
+	Pd__Progress progress = PD__PROGRESS__INIT;
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct stat theirs, ours;
+	struct ipc_msg m;
+	bool more;
+	int fd;
+
+	body.path.data = (uint8_t *)"/x";
+	body.path.len = 2;
+	assert_int_equal(ipc_call_send(l.client, IPC_SUBMIT_PUBLISH_STANDING, 7,
+				 &body.base, null, SOON),
+		0);
+	assert_int_equal(ipc_chan_read(l.daemon, true, &more), 0);
+	assert_int_equal(ipc_chan_next(l.daemon, &m), 0);
+	fd = ipc_chan_take_fd(l.daemon, 0);
+	assert_int_equal(fstat(fd, &theirs), 0);
+	assert_int_equal(fstat(null, &ours), 0);
+	assert_true(theirs.st_rdev == ours.st_rdev);
+	ipc_msg_done(&m);
+	close(fd);
+	close(null);
+	/* Every frame is seen, whatever its id. */
+	progress.done = 5;
+	answer(&l, IPC_PROGRESS, 9, &progress.base, -1);
+	answer_reply(&l, 7, 3);
+	assert_int_equal(ipc_call_next(l.client, SOON, &m), 0);
+	assert_int_equal(m.header.type, IPC_PROGRESS);
+	assert_int_equal(m.u.progress->done, 5);
+	ipc_msg_done(&m);
+	assert_int_equal(ipc_call_next(l.client, SOON, &m), 0);
+	assert_int_equal(m.u.reply->code, 3);
+	ipc_msg_done(&m);
+	assert_int_equal(ipc_call_next(l.client, AT_ONCE, &m), -ETIMEDOUT);
+	line_free(&l);
+}
+
 static char folder[64], path[108];
 
 static int
@@ -345,6 +386,7 @@ main(void)
 		cmocka_unit_test(a_call_takes_its_own_answer),
 		cmocka_unit_test(an_answer_in_several_frames),
 		cmocka_unit_test(a_broken_frame_ends_a_call),
+		cmocka_unit_test(halves_of_a_call),
 		cmocka_unit_test_setup_teardown(
 			connects_or_tells_why_not, setup, teardown),
 		cmocka_unit_test_setup_teardown(

@@ -38,9 +38,15 @@ union bodies {
 	Pd__SubmitFlush submit_flush;
 	Pd__AdminRequest admin_request;
 	Pd__AdminText admin_text;
+	Pd__SubmitPublishStanding submit_publish_standing;
+	Pd__Progress progress;
+	Pd__AdminCache admin_cache;
+	Pd__AdminPublished admin_published;
+	Pd__AdminSecret admin_secret;
 };
 
 static Pd__Slice part = PD__SLICE__INIT;
+static uint8_t slash_x[] = "/x";
 
 static ProtobufCBinaryData
 binary(size_t len)
@@ -83,6 +89,12 @@ MAKE(submit_read, u->submit_read.timeout_ms = UINT32_MAX)
 MAKE(submit_flush, u->submit_flush.tag = binary(16))
 MAKE(admin_request, u->admin_request.all = 1)
 MAKE(admin_text, u->admin_text.json = (char *)"{}")
+MAKE(submit_publish_standing,
+	u->submit_publish_standing.path = (ProtobufCBinaryData){2, slash_x})
+MAKE(progress, u->progress.total = UINT64_MAX)
+MAKE(admin_cache, u->admin_cache.action = IPC_CACHE_LIST)
+MAKE(admin_published, u->admin_published.action = IPC_PUBLISHED_REMOVE)
+MAKE(admin_secret, u->admin_secret.action = IPC_SECRET_FINGERPRINT)
 
 struct row {
 	const char *name;
@@ -123,7 +135,8 @@ sender_of(const struct row *row)
 static unsigned
 fds_of(const struct row *row)
 {
-	return row->type == IPC_SUBMIT_PUBLISH_FILE;
+	return row->type == IPC_SUBMIT_PUBLISH_FILE ||
+		row->type == IPC_SUBMIT_PUBLISH_STANDING;
 }
 
 static int
@@ -515,6 +528,132 @@ tag_bounds(void **state)
 	}
 }
 
+static int
+try_path(const char *text, size_t len)
+{
+	Pd__SubmitPublishStanding b = PD__SUBMIT_PUBLISH_STANDING__INIT;
+
+	b.path = (ProtobufCBinaryData){len, (uint8_t *)text};
+	return try_frame(
+		IPC_SUBMIT_PUBLISH_STANDING, 1, &b.base, IPC_FROM_CLIENT);
+}
+
+static void
+path_bounds(void **state)
+{
+	char path[IPC_PATH_MAX + 1];
+
+	memset(path, 'x', sizeof(path));
+	path[0] = '/';
+	assert_int_equal(try_path(path, 0), IPC_E_BODY);
+	assert_int_equal(try_path(path, 1), 0);
+	assert_int_equal(try_path(path, IPC_PATH_MAX), 0);
+	assert_int_equal(try_path(path, IPC_PATH_MAX + 1), IPC_E_BODY);
+	assert_int_equal(try_path("/a\0b", 4), IPC_E_BODY);
+	assert_int_equal(try_path("a", 1), IPC_E_BODY);
+}
+
+static int
+try_cache(const Pd__AdminCache *b)
+{
+	return try_frame(IPC_ADMIN_CACHE, 0, &b->base, IPC_FROM_CLIENT);
+}
+
+static void
+cache_bounds(void **state)
+{
+	char size[600];
+	union bodies u;
+	Pd__AdminCache *b = &u.admin_cache;
+
+	for (uint32_t action = 0; action <= _IPC_CACHE_MAX; action++) {
+		make_admin_cache(&u);
+		b->action = action;
+		assert_int_equal(try_cache(b),
+			action >= 1 && action < _IPC_CACHE_MAX ? 0
+							       : IPC_E_BODY);
+	}
+	for (size_t len = 0; len <= 70; len++) {
+		make_admin_cache(&u);
+		b->tag = binary(len);
+		assert_int_equal(try_cache(b),
+			len == 0 || len == IPC_TAG_SIZE ? 0 : IPC_E_BODY);
+		make_admin_cache(&u);
+		b->after = binary(len);
+		assert_int_equal(try_cache(b), len <= 64 ? 0 : IPC_E_BODY);
+	}
+	make_admin_cache(&u);
+	b->limit = IPC_ROWS_MAX;
+	assert_int_equal(try_cache(b), 0);
+	b->limit++;
+	assert_int_equal(try_cache(b), IPC_E_BODY);
+	make_admin_cache(&u);
+	b->cache = _IPC_CACHE_KIND_MAX;
+	assert_int_equal(try_cache(b), IPC_E_BODY);
+	make_admin_cache(&u);
+	memset(size, '1', sizeof(size));
+	size[256] = '\0';
+	b->size = size;
+	assert_int_equal(try_cache(b), 0);
+	size[256] = '1';
+	size[257] = '\0';
+	assert_int_equal(try_cache(b), IPC_E_BODY);
+}
+
+static void
+published_bounds(void **state)
+{
+	Pd__AdminPublished b = PD__ADMIN_PUBLISHED__INIT;
+
+	for (uint32_t action = 0; action <= _IPC_PUBLISHED_MAX; action++) {
+		bool ok = action >= 1 && action < _IPC_PUBLISHED_MAX;
+
+		b.action = action;
+		b.limit = IPC_ROWS_MAX;
+		assert_int_equal(try_frame(IPC_ADMIN_PUBLISHED, 0, &b.base,
+					 IPC_FROM_CLIENT),
+			ok ? 0 : IPC_E_BODY);
+		b.limit++;
+		assert_int_equal(try_frame(IPC_ADMIN_PUBLISHED, 0, &b.base,
+					 IPC_FROM_CLIENT),
+			IPC_E_BODY);
+	}
+}
+
+static int
+try_secret(uint32_t action, uint32_t passphrase, uint32_t blob, unsigned n_fds)
+{
+	Pd__AdminSecret b = PD__ADMIN_SECRET__INIT;
+
+	b.action = action;
+	b.passphrase_length = passphrase;
+	b.blob_length = blob;
+	return try_frame(IPC_ADMIN_SECRET, n_fds, &b.base, IPC_FROM_CLIENT);
+}
+
+static void
+secret_bounds(void **state)
+{
+	for (uint32_t action = 0; action <= _IPC_SECRET_MAX; action++) {
+		bool ok = action >= 1 && action < _IPC_SECRET_MAX;
+		/* Only the fingerprint needs no secret. */
+		bool none = action == IPC_SECRET_FINGERPRINT;
+
+		assert_int_equal(try_secret(action, 0, 0, 0),
+			ok && none ? 0 : IPC_E_BODY);
+		assert_int_equal(try_secret(action, IPC_PASSPHRASE_MAX,
+					 IPC_KEY_BLOB_MAX, 1),
+			ok && !none ? 0 : IPC_E_BODY);
+		assert_int_equal(try_secret(action, 1, 1, 2), IPC_E_FDS);
+	}
+	assert_int_equal(
+		try_secret(IPC_SECRET_SET, IPC_PASSPHRASE_MAX + 1, 0, 1),
+		IPC_E_BODY);
+	assert_int_equal(
+		try_secret(IPC_SECRET_IMPORT, 1, IPC_KEY_BLOB_MAX + 1, 1),
+		IPC_E_BODY);
+}
+
 static void
 unknown_fields_are_ignored(void **state)
 {
@@ -770,6 +909,10 @@ main(void)
 		cmocka_unit_test(need_bounds),
 		cmocka_unit_test(identifier_bounds),
 		cmocka_unit_test(tag_bounds),
+		cmocka_unit_test(path_bounds),
+		cmocka_unit_test(cache_bounds),
+		cmocka_unit_test(published_bounds),
+		cmocka_unit_test(secret_bounds),
 		cmocka_unit_test(unknown_fields_are_ignored),
 		cmocka_unit_test(every_cut_of_every_frame_is_harmless),
 		cmocka_unit_test(a_frame_cannot_expand_without_bound),

@@ -343,13 +343,45 @@ test_read_data(void **state)
 	assert_int_equal(buffer[99], 0x33);
 	assert_int_equal(ov.Offset, 5);
 	assert_int_equal(ov.OffsetHigh, 1);
-	assert_int_equal(PeerDistClientBlockRead(x->instance, x->content,
-				 100000, buffer, 1, &ov),
-		ERROR_IO_PENDING);
-	expect_packet(x->port, &ov, 7, 0, 100000);
-	for (int i = 0; i < 100000; i++)
-		assert_int_equal(buffer[i], 0x5A);
+	for (int n = 0; n < 2; n++) {
+		assert_int_equal(PeerDistClientBlockRead(x->instance,
+					 x->content, 100000, buffer, 1, &ov),
+			ERROR_IO_PENDING);
+		expect_packet(x->port, &ov, 7, 0, 100000);
+		for (int i = 0; i < 100000; i++)
+			assert_int_equal(buffer[i], 0x5A);
+		memset(buffer, 0, 100000);
+	}
+	/* One range goes back with whatever is sent next. */
 	fake_wait_seen(x->fake, IPC_RETURN, 1);
+	free(buffer);
+}
+
+/* Nothing is sent any more, and yet only one range may stay. */
+static void
+test_ranges_return(void **state)
+{
+	Pd__Complete c = PD__COMPLETE__INIT;
+	Pd__Range range = PD__RANGE__INIT;
+	struct fixture *x = *state;
+	uint8_t *buffer = malloc(100000);
+	OVERLAPPED ov[2] = {{0}};
+
+	range.length = c.bytes = 100000;
+	c.range = &range;
+
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(PeerDistClientBlockRead(x->instance,
+					 x->content, 100000, buffer, 1, &ov[i]),
+			ERROR_IO_PENDING);
+	for (unsigned i = 0; i < 2; i++) {
+		range.offset = FAKE_WRITE_SIZE + i * (1u << 20);
+		fake_send(x->fake, IPC_COMPLETE, fake_nth_id(x->fake, i),
+			&c.base);
+	}
+	for (int i = 0; i < 2; i++)
+		expect_packet(x->port, &ov[i], 7, 0, 100000);
+	fake_wait_seen(x->fake, IPC_RETURN, 2);
 	free(buffer);
 }
 
@@ -537,6 +569,7 @@ main(void)
 		T(test_refused),
 		T(test_cancel),
 		T(test_read_data),
+		T(test_ranges_return),
 		T(test_missing_range),
 		T(test_flash_crowd),
 		T(test_flush_and_server),

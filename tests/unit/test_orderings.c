@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Under a tool that is fifty times slower, FEW=1 plays pairs only. */
@@ -51,6 +52,7 @@ static uint8_t *data;
 static uint8_t *ci;
 static size_t ci_len;
 static const struct session_label label = {(const uint8_t *)"label", 5};
+static const struct session_label standing = {(const uint8_t *)"/label", 6};
 static const uint8_t tag[SESSION_TAG_SIZE] = "tag";
 
 struct round {
@@ -60,6 +62,7 @@ struct round {
 	uint64_t handle;
 	uint64_t op;
 	bool client; /* a content handle's operation */
+	const struct session_label *label;
 	uint32_t fed;
 	uint32_t total;
 };
@@ -88,6 +91,19 @@ submit_publish_file(struct round *r)
 	assert_int_equal(write(fd, data, LEN), LEN);
 	assert_int_equal(session_publish_file(r->x.session, r->op, &label, fd,
 				 &(struct session_range){0, 0}, 1),
+		CORE_OK);
+}
+
+static void
+submit_publish_standing(struct round *r)
+{
+	int fd = memfd_create("content", MFD_CLOEXEC);
+
+	r->label = &standing;
+	r->x.wall_ms = ((uint64_t)time(NULL) + 100) * 1000;
+	assert_int_equal(write(fd, data, LEN), LEN);
+	assert_int_equal(
+		session_publish_standing(r->x.session, r->op, r->label, fd, 1),
 		CORE_OK);
 }
 
@@ -197,6 +213,7 @@ submit(struct round *r, int kind)
 	r->kind = kind == KIND_CACHED ? OP_BLOCK_READ : (enum op_kind)kind;
 	r->op = script_op(&r->x);
 	r->client = true;
+	r->label = &label;
 	switch (kind) {
 	case OP_BLOCK_READ:
 	case OP_STREAM_READ:
@@ -235,6 +252,10 @@ submit(struct round *r, int kind)
 		r->client = false;
 		submit_publish_file(r);
 		break;
+	case OP_PUBLISH_STANDING:
+		r->client = false;
+		submit_publish_standing(r);
+		break;
 	default:
 		fail();
 	}
@@ -268,7 +289,7 @@ cancel_one(struct round *r)
 	bool was = pending(r);
 	enum core_result got = r->client
 		? session_client_cancel(r->x.session, r->handle, r->op)
-		: session_server_cancel(r->x.session, &label, r->op);
+		: session_server_cancel(r->x.session, r->label, r->op);
 
 	if (got == CORE_OK) {
 		assert_true(was);
@@ -330,7 +351,8 @@ session_event(struct round *r, enum event ev)
 		close_it(r);
 		break;
 	case EV_UNPUBLISH:
-		(void)session_unpublish(x->session, &label);
+		(void)session_unpublish(
+			x->session, ++x->next_request, r->label);
 		break;
 	case EV_FLUSH:
 		(void)session_flush(x->session, script_op(x), tag);
@@ -392,6 +414,18 @@ happen(struct round *r, enum event ev)
 	}
 }
 
+/* What did not complete well is not published. */
+static void
+check_hashes(struct round *r, const struct script_op *op)
+{
+	bool well = op->completions == 1 && op->result.status == CORE_OK &&
+		r->kind == OP_PUBLISH_STANDING;
+	struct hash_stats st;
+
+	r->x.hashes->ops->stats(r->x.hashes, &st);
+	assert_true(st.entries <= (well ? 1 : 0));
+}
+
 static void
 run_round(int kind, const enum event *events, size_t n)
 {
@@ -422,6 +456,7 @@ run_round(int kind, const enum event *events, size_t n)
 		cancel_one(r);
 	}
 	assert_int_equal(op->completions, lost ? 0 : 1);
+	check_hashes(r, op);
 	if (r->x.session != NULL)
 		script_return(&r->x);
 	pccrc_info_unref(r->info);
@@ -478,6 +513,7 @@ check_kind(int kind)
 KIND_TEST(test_stream_add, OP_STREAM_ADD)
 KIND_TEST(test_stream_complete, OP_STREAM_COMPLETE)
 KIND_TEST(test_publish_file, OP_PUBLISH_FILE)
+KIND_TEST(test_publish_standing, OP_PUBLISH_STANDING)
 KIND_TEST(test_information_add, OP_CI_ADD)
 KIND_TEST(test_information_complete, OP_CI_COMPLETE)
 KIND_TEST(test_data_add, OP_DATA_ADD)
@@ -493,6 +529,7 @@ main(void)
 		cmocka_unit_test(test_stream_add),
 		cmocka_unit_test(test_stream_complete),
 		cmocka_unit_test(test_publish_file),
+		cmocka_unit_test(test_publish_standing),
 		cmocka_unit_test(test_information_add),
 		cmocka_unit_test(test_information_complete),
 		cmocka_unit_test(test_data_add),

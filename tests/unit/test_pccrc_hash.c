@@ -211,6 +211,79 @@ test_claim(void **state)
 	}
 }
 
+static void
+check_claims(struct bulk *bulk, struct pccrc_info *info, size_t stride)
+{
+	static const uint8_t none[PCCRC_CLAIM_SIZE];
+	size_t n = info->n_segments * stride;
+	uint8_t(*all)[PCCRC_CLAIM_SIZE] = calloc(n, sizeof(all[0]));
+	uint8_t one[PCCRC_CLAIM_SIZE];
+	uint32_t listed = 0;
+
+	assert_int_equal(pccrc_claims(bulk, info, stride, all), 0);
+	for (size_t i = 0; i < n; i++) {
+		const struct pccrc_segment *s = &info->segments[i / stride];
+		uint32_t block = (uint32_t)(i % stride);
+		const uint8_t *hash = block < s->n_blocks
+			? pccrc_block_hash(info, s, block)
+			: NULL;
+
+		if (hash == NULL) {
+			assert_memory_equal(all[i], none, sizeof(none));
+			continue;
+		}
+		listed++;
+		assert_int_equal(pccrc_claim(bulk, s->kp, info->hash_size,
+					 block, hash, one),
+			0);
+		assert_memory_equal(all[i], one, sizeof(one));
+	}
+	assert_true(listed > 100);
+	free(all);
+}
+
+/* All at once: the same as one by one, and what is not listed is left out. */
+static void
+test_claims(void **state)
+{
+	static uint8_t hashes[512 * 32], kp[200][32];
+	struct pccrc_segment segments[200];
+	struct pccrc_info info = {
+		.version = 1,
+		.hash = BULK_SHA256,
+		.hash_size = 32,
+		.n_segments = 3,
+		.segments = segments,
+	};
+
+	for (size_t i = 0; i < sizeof(hashes); i++)
+		hashes[i] = (uint8_t)(i * 7 + i / 256);
+	memset(kp, 0x5a, sizeof(kp));
+	for (size_t i = 0; i < 200; i++) {
+		kp[i][0] = (uint8_t)i;
+		segments[i] = (struct pccrc_segment){
+			.len = PCCRC_SEGMENT_SIZE,
+			.n_blocks = 512,
+			.n_listed = 512,
+			.kp = kp[i],
+			.hashes = hashes,
+		};
+	}
+	segments[0].first_listed = 450;
+	segments[0].n_listed = 62;
+	segments[2].n_listed = 5;
+	check_claims(*state, &info, PCCRC_SEGMENT_BLOCKS);
+	info.version = 2;
+	info.hash = BULK_SHA512_256;
+	info.n_segments = 200;
+	for (size_t i = 0; i < 200; i++) {
+		segments[i].n_blocks = segments[i].n_listed = 1;
+		segments[i].first_listed = 0;
+		segments[i].hod = segments[i].hashes = hashes + i * 32;
+	}
+	check_claims(*state, &info, 1);
+}
+
 int
 main(void)
 {
@@ -219,6 +292,7 @@ main(void)
 		cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_all_hashes),
 		cmocka_unit_test(test_claim),
+		cmocka_unit_test(test_claims),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -117,8 +117,8 @@ test_stream(void **state)
 		uint64_t info;
 
 		want = script_information(data, LEN, v, 0, 0, &want_len);
-		assert_int_equal(session_info_open(x.session, &label, &whole,
-					 vv, vv, &info),
+		assert_int_equal(
+			script_info_open(&x, &label, &whole, vv, vv, &info),
 			CORE_OK);
 		got = retrieve(&x, info, v == 1 ? 1000 : 100000, &len);
 		assert_int_equal(len, want_len);
@@ -151,16 +151,15 @@ test_ranges(void **state)
 	script_init(&x, MODE_LOCAL);
 	publish(&x);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		assert_int_equal(session_info_open(x.session, &label,
+		assert_int_equal(script_info_open(&x, &label,
 					 &(struct session_range){rows[i].offset,
 						 rows[i].length},
 					 1, 2, &info),
 			rows[i].want);
-	assert_int_equal(
-		session_info_open(x.session, &other, &whole, 1, 2, &info),
+	assert_int_equal(script_info_open(&x, &other, &whole, 1, 2, &info),
 		CORE_E_NOT_FOUND);
 	/* Wrong for any content: comes before the look for this one. */
-	assert_int_equal(session_info_open(x.session, &other,
+	assert_int_equal(script_info_open(&x, &other,
 				 &(struct session_range){5, 0}, 1, 2, &info),
 		CORE_E_BAD_PARAMETER);
 	script_done(&x);
@@ -205,16 +204,14 @@ test_label_taken(void **state)
 		session_publish_open(x.session, &label, 0, 1, &h), CORE_OK);
 	assert_int_equal(session_publish_open(x.session, &label, 0, 1, &again),
 		CORE_E_ALREADY_EXISTS);
-	assert_int_equal(
-		session_info_open(x.session, &label, &whole, 1, 2, &again),
+	assert_int_equal(script_info_open(&x, &label, &whole, 1, 2, &again),
 		CORE_E_NOT_FOUND);
 	assert_int_equal(session_stream_close(x.session, h), CORE_OK);
 	publish(&x);
 	assert_int_equal(session_publish_open(x.session, &label, 0, 1, &again),
 		CORE_E_ALREADY_EXISTS);
-	assert_int_equal(session_unpublish(x.session, &label), CORE_OK);
-	assert_int_equal(
-		session_unpublish(x.session, &label), CORE_E_NOT_FOUND);
+	assert_int_equal(script_unpublish(&x, &label), CORE_OK);
+	assert_int_equal(script_unpublish(&x, &label), CORE_E_NOT_FOUND);
 	script_done(&x);
 }
 
@@ -231,12 +228,10 @@ test_version_one_only(void **state)
 		session_publish_open(x.session, &label, 0, 1, &h), CORE_OK);
 	add(&x, h, data, 1000);
 	assert_int_equal(complete(&x, h), CORE_OK);
-	assert_int_equal(
-		session_info_open(x.session, &label, &whole, 2, 2, &info),
+	assert_int_equal(script_info_open(&x, &label, &whole, 2, 2, &info),
 		CORE_E_CI_VERSION);
 	assert_int_equal(
-		session_info_open(x.session, &label, &whole, 1, 2, &info),
-		CORE_OK);
+		script_info_open(&x, &label, &whole, 1, 2, &info), CORE_OK);
 	script_done(&x);
 }
 
@@ -314,7 +309,7 @@ test_unpublished_by_another_session(void **state)
 	assert_int_equal(session_stream_complete(x.session, op, h), CORE_OK);
 	first = x.session;
 	script_session(&x);
-	assert_int_equal(session_unpublish(x.session, &label), CORE_OK);
+	assert_int_equal(script_unpublish(&x, &label), CORE_OK);
 	assert_int_equal(status_of(&x, op), CORE_E_INVALIDATED);
 	script_settle(&x);
 	assert_int_equal(session_stream_complete(first, script_op(&x), h),
@@ -357,8 +352,8 @@ test_file(void **state)
 		assert_int_equal(x.n_jobs, v == 1 ? 3 : 1);
 		script_settle(&x);
 		assert_int_equal(status_of(&x, op), CORE_OK);
-		assert_int_equal(session_info_open(x.session, &label, &whole, v,
-					 v, &info),
+		assert_int_equal(
+			script_info_open(&x, &label, &whole, v, v, &info),
 			CORE_OK);
 		got = retrieve(&x, info, 4096, &len);
 		assert_int_equal(len, want_len);
