@@ -13,8 +13,8 @@
 #define DOCUMENT_MAX (256u * 1024u * 1024u)
 #define REQUEST_ID   1
 
-static enum ctl_exit
-connection_failed(int r)
+enum ctl_exit
+ask_connection_failed(int r)
 {
 	switch (-r) {
 	case EACCES:
@@ -41,44 +41,95 @@ connection_failed(int r)
 	}
 }
 
-/* A code of the daemon. */
-static enum ctl_exit
-request_failed(uint32_t code)
+static const char *
+missing(enum ipc_type type)
 {
-	switch (code) {
-	case ERROR_ACCESS_DENIED:
-		return out_error(CTL_PERMISSION,
-			"only root and the administrators' group may do this");
-	case ERROR_ACCESS_DISABLED_BY_POLICY:
-		return out_error(CTL_LOCKED, "refused by policy");
-	case PEERDIST_ERROR_OPERATION_NOTFOUND:
-	case ERROR_NOT_FOUND:
-		return out_error(CTL_NOT_FOUND, "there is no such operation");
-	case PEERDIST_ERROR_SERVICE_UNAVAILABLE:
-		return out_error(CTL_UNAVAILABLE, "the service is not ready");
-	case ERROR_NOT_SUPPORTED:
-		return out_error(
-			CTL_FAILED, "the service does not know this request");
+	switch (type) {
+	case IPC_ADMIN_CANCEL:
+		return "there is no such operation";
+	case IPC_ADMIN_PUBLISHED:
+		return "there is no such publication";
+	case IPC_ADMIN_SECRET:
+		return "there is no secret yet";
 	default:
-		return out_error(CTL_FAILED, "the service answered %u", code);
+		return "not found";
 	}
 }
 
-static int
-greet(struct ipc_chan *chan)
+static enum ctl_exit
+exit_of(uint32_t code)
 {
-	struct ipc_greeting greeting;
-	int r;
+	switch (code) {
+	case ERROR_ACCESS_DENIED:
+		return CTL_PERMISSION;
+	case ERROR_ACCESS_DISABLED_BY_POLICY:
+		return CTL_LOCKED;
+	case PEERDIST_ERROR_OPERATION_NOTFOUND:
+	case ERROR_NOT_FOUND:
+		return CTL_NOT_FOUND;
+	case PEERDIST_ERROR_SERVICE_UNAVAILABLE:
+		return CTL_UNAVAILABLE;
+	default:
+		return CTL_FAILED;
+	}
+}
 
-	r = ipc_greet(chan, 0, "peerdistctl " PEERDIST_VERSION_STRING,
-		arg_timeout_ms, &greeting);
-	if (r == 0 && greeting.area.fd >= 0)
-		close(greeting.area.fd);
-	return r;
+static const char *
+meaning(enum ipc_type type, uint32_t code)
+{
+	switch (code) {
+	case ERROR_ACCESS_DENIED:
+		return "only root and the administrators' group may do this";
+	case ERROR_ACCESS_DISABLED_BY_POLICY:
+		return "refused by policy";
+	case PEERDIST_ERROR_OPERATION_NOTFOUND:
+	case ERROR_NOT_FOUND:
+		return missing(type);
+	case PEERDIST_ERROR_SERVICE_UNAVAILABLE:
+		return "the service is not ready";
+	case ERROR_NOT_SUPPORTED:
+		return "the service does not know this request";
+	case ERROR_NOT_ENOUGH_MEMORY:
+		return "the service has no memory for this";
+	case ERROR_DISK_FULL:
+		return "there is no room on the service's disk";
+	case ERROR_IO_DEVICE:
+		return "the service's disk refuses";
+	default:
+		return NULL;
+	}
+}
+
+enum ctl_exit
+ask_failed(const struct ask_request *request, uint32_t code)
+{
+	const char *text = NULL;
+
+	if (request->explain != NULL)
+		text = request->explain(code);
+	if (text == NULL)
+		text = meaning(request->type, code);
+	if (text == NULL)
+		return out_error(CTL_FAILED, "the service answered %u", code);
+	return out_error(exit_of(code), "%s", text);
 }
 
 static int
-connect_daemon(struct ipc_chan **ret_chan)
+greet(struct ipc_chan *chan, uint64_t features, struct ipc_greeting *greeting)
+{
+	int r = ipc_greet(chan, features,
+		"peerdistctl " PEERDIST_VERSION_STRING, arg_timeout_ms,
+		greeting);
+
+	/* Nobody here writes into a data area. */
+	if (r == 0 && greeting->area.fd >= 0)
+		close(greeting->area.fd);
+	return r;
+}
+
+int
+ask_connect(uint64_t features, struct ipc_chan **ret_chan,
+	struct ipc_greeting *ret_greeting)
 {
 	struct ipc_chan *chan = NULL;
 	int fd, r;
@@ -89,7 +140,7 @@ connect_daemon(struct ipc_chan **ret_chan)
 	r = ipc_chan_new(&chan, fd, IPC_FROM_CLIENT);
 	if (r < 0)
 		return r;
-	r = greet(chan);
+	r = greet(chan, features, ret_greeting);
 	if (r < 0) {
 		ipc_chan_free(chan);
 		return r;
@@ -115,25 +166,45 @@ take_frame(const struct ipc_msg *msg, struct buf *text, uint32_t *ret_code,
 		text, msg->u.admin_text->json, strlen(msg->u.admin_text->json));
 }
 
+/* One frame of the answer; *ret_more: it goes on. */
 static int
-exchange(struct ipc_chan *chan, enum ipc_type type,
-	const Pd__AdminRequest *request, struct buf *text, uint32_t *ret_code)
+next_frame(struct ipc_chan *chan, const struct ask_request *request,
+	struct buf *text, uint32_t *ret_code, bool *ret_more)
 {
 	struct ipc_msg msg;
-	bool more;
-	int r;
+	int r = ipc_call_next(chan, arg_timeout_ms, &msg);
 
-	r = ipc_call(
-		chan, type, REQUEST_ID, &request->base, arg_timeout_ms, &msg);
-	for (;;) {
-		if (r != 0)
-			return r;
-		take_frame(&msg, text, ret_code, &more);
-		ipc_msg_done(&msg);
-		if (buf_error(text) != 0 || *ret_code != 0 || !more)
-			return buf_error(text);
-		r = ipc_call_more(chan, REQUEST_ID, arg_timeout_ms, &msg);
+	if (r != 0)
+		return r;
+	*ret_more = true;
+	if (msg.header.id == REQUEST_ID) {
+		const Pd__Progress *p = msg.u.progress;
+
+		if (msg.header.type == IPC_REPLY ||
+			msg.header.type == IPC_ADMIN_TEXT)
+			take_frame(&msg, text, ret_code, ret_more);
+		else if (msg.header.type == IPC_PROGRESS && !p->operation &&
+			request->progress != NULL)
+			request->progress(p->done, p->total, request->ctx);
 	}
+	ipc_msg_done(&msg);
+	return 0;
+}
+
+static int
+exchange(struct ipc_chan *chan, const struct ask_request *request,
+	struct buf *text, uint32_t *ret_code)
+{
+	bool more = true;
+	int r = ipc_call_send(chan, request->type, REQUEST_ID, request->body,
+		request->fd, arg_timeout_ms);
+
+	while (r == 0 && more && *ret_code == 0) {
+		r = next_frame(chan, request, text, ret_code, &more);
+		if (r == 0)
+			r = buf_error(text);
+	}
+	return r;
 }
 
 /* An answer without text is an empty document. */
@@ -157,8 +228,9 @@ parse_document(const struct buf *text, json_t **ret_document)
 }
 
 enum ctl_exit
-ask(enum ipc_type type, const Pd__AdminRequest *request, json_t **ret_document)
+ask_request(const struct ask_request *request, json_t **ret_document)
 {
+	struct ipc_greeting greeting;
 	struct ipc_chan *chan = NULL;
 	enum ctl_exit result;
 	uint32_t code = 0;
@@ -166,16 +238,25 @@ ask(enum ipc_type type, const Pd__AdminRequest *request, json_t **ret_document)
 	int r;
 
 	buf_init(&text, DOCUMENT_MAX);
-	r = connect_daemon(&chan);
+	r = ask_connect(0, &chan, &greeting);
 	if (r == 0)
-		r = exchange(chan, type, request, &text, &code);
+		r = exchange(chan, request, &text, &code);
 	if (r != 0)
-		result = connection_failed(r);
+		result = ask_connection_failed(r);
 	else if (code != 0)
-		result = request_failed(code);
+		result = ask_failed(request, code);
 	else
 		result = parse_document(&text, ret_document);
 	ipc_chan_free(chan);
 	buf_done(&text);
 	return result;
+}
+
+enum ctl_exit
+ask(enum ipc_type type, const Pd__AdminRequest *request, json_t **ret_document)
+{
+	const struct ask_request r = {
+		.type = type, .body = &request->base, .fd = -1};
+
+	return ask_request(&r, ret_document);
 }

@@ -22,7 +22,20 @@ struct ask_request {
 	 * patience of --timeout begins anew. */
 	void (*progress)(uint64_t done, uint64_t total, void *ctx);
 	void *ctx;
+	/* What a code of the daemon means here; NULL, or the answer NULL: what
+	 * it means everywhere. */
+	const char *(*explain)(uint32_t code);
 };
 enum ctl_exit ask_request(const struct ask_request *, json_t **ret_document);
+
+/* For who talks with the daemon himself: a greeted connection, with these
+ * features.  0 or -errno, for ask_connection_failed(). */
+struct ipc_chan;
+struct ipc_greeting;
+int ask_connect(uint64_t features, struct ipc_chan **ret_chan,
+	struct ipc_greeting *ret_greeting);
+enum ctl_exit ask_connection_failed(int r);
+/* Tells what a code of the daemon means. */
+enum ctl_exit ask_failed(const struct ask_request *, uint32_t code);
 
 #endif

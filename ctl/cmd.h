@@ -36,6 +36,11 @@ extern const struct cmd cmd_cancel;
 extern const struct cmd cmd_ci;
 extern const struct cmd cmd_config;
 extern const struct cmd cmd_reload;
+extern const struct cmd cmd_cache;
+extern const struct cmd cmd_publish;
+extern const struct cmd cmd_unpublish;
+extern const struct cmd cmd_published;
+extern const struct cmd cmd_secret;
 
 /* "Usage: ..." to stderr with the problem before it. */
 enum ctl_exit cmd_usage(const struct cmd *, const char *problem);
@@ -47,5 +52,14 @@ int cmd_getopt(const struct cmd *, int argc, char **argv, const char *shorts,
 	const struct option *longs);
 /* For commands without options and arguments. */
 enum ctl_exit cmd_no_arguments(const struct cmd *, int argc, char **argv);
+
+/* A command in several verbs; the last one's name is NULL. */
+struct cmd_verb {
+	const char *name;
+	/* argv[0] is the verb. */
+	enum ctl_exit (*run)(const struct cmd *, int argc, char **argv);
+};
+enum ctl_exit cmd_run_verb(
+	const struct cmd *, const struct cmd_verb *, int argc, char **argv);
 
 #endif

@@ -20,8 +20,14 @@
 static void
 print_setting(const json_t *setting, bool origin)
 {
+	const json_t *pending = json_object_get(setting, "pending");
+
 	printf("%s = ", json_string_value(json_object_get(setting, "name")));
 	out_text("", json_object_get(setting, "value"));
+	if (pending != NULL) {
+		printf("   # after a restart: ");
+		out_text("", pending);
+	}
 	if (origin) {
 		printf("   # ");
 		out_text("", json_object_get(setting, "origin"));

@@ -4,30 +4,8 @@
 
 #include "common/macros.h"
 #include "ctl/ask.h"
+#include "ctl/caches.h"
 #include "ctl/out.h"
-
-#define BAR_WIDTH 30
-
-static json_int_t
-number(const json_t *document, const char *object, const char *member)
-{
-	return json_integer_value(
-		json_object_get(json_object_get(document, object), member));
-}
-
-static void
-print_bar(const json_t *document)
-{
-	double used = (double)number(document, "store", "bytes");
-	double max = (double)number(document, "store", "max_bytes");
-	double part = max > 0 ? used / max : 0;
-	int filled = (int)(MIN_OF(part, 1.0) * BAR_WIDTH + 0.5);
-
-	printf("\ncache    [");
-	for (int i = 0; i < BAR_WIDTH; i++)
-		putchar(i < filled ? '#' : '.');
-	printf("] %.1f %%\n", 100 * part);
-}
 
 /* What did not have to come from far away. */
 static void
@@ -38,7 +16,7 @@ print_savings(const json_t *document)
 	} rows[] = {{"read from the cache", "bytes_read_local"},
 		{"fetched from peers", "peer_bytes"}};
 
-	printf("savings  ");
+	printf("savings     ");
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		printf("%s%s ", i > 0 ? ", " : "", rows[i].title);
 		out_text("bytes",
@@ -58,7 +36,8 @@ print_status(json_t *document, bool all)
 		json_object_del(shown, details[i]);
 	out_object(shown);
 	json_decref(shown);
-	print_bar(document);
+	printf("\n");
+	caches_print_bars(document);
 	print_savings(document);
 }
 

@@ -54,6 +54,56 @@ _peerdistctl_config()
 	esac
 }
 
+_peerdistctl_cache()
+{
+	case $1 in
+	flush) _peerdistctl_words "--content --help" ;;
+	verify) _peerdistctl_words "--repair --help" ;;
+	set-size) _peerdistctl_words "data hash" ;;
+	show | ls) ;;
+	*) _peerdistctl_words "show ls flush verify set-size --help" ;;
+	esac
+}
+
+_peerdistctl_publish()
+{
+	if [[ ${COMP_WORDS[COMP_CWORD - 1]} == --version ]]; then
+		_peerdistctl_words "1 2 both"
+	elif [[ ${COMP_WORDS[COMP_CWORD]} == -* ]]; then
+		_peerdistctl_words "-r --version --help"
+	else
+		_peerdistctl_files
+	fi
+}
+
+_peerdistctl_published()
+{
+	case $1 in
+	ls | show) ;;
+	*) _peerdistctl_words "ls show --help" ;;
+	esac
+}
+
+_peerdistctl_secret()
+{
+	if [[ ${COMP_WORDS[COMP_CWORD - 1]} == --passphrase-file ]]; then
+		_peerdistctl_files
+		return
+	fi
+	case $1 in
+	set) _peerdistctl_words "--passphrase-file --help" ;;
+	export | import)
+		if [[ ${COMP_WORDS[COMP_CWORD]} == -* ]]; then
+			_peerdistctl_words "--passphrase-file --help"
+		else
+			_peerdistctl_files
+		fi
+		;;
+	fingerprint) ;;
+	*) _peerdistctl_words "set export import fingerprint --help" ;;
+	esac
+}
+
 _peerdistctl()
 {
 	local at verb=
@@ -66,7 +116,8 @@ _peerdistctl()
 		--timeout) ;;
 		*) _peerdistctl_words "--socket --json -q --color --yes
 			--timeout --version --help status sessions operations
-			cancel ci config reload" ;;
+			cancel ci config reload cache publish unpublish
+			published secret" ;;
 		esac
 		return
 	fi
@@ -76,6 +127,10 @@ _peerdistctl()
 	operations) _peerdistctl_words "--uid --help" ;;
 	ci) _peerdistctl_ci "$verb" ;;
 	config) _peerdistctl_config "$verb" ;;
+	cache) _peerdistctl_cache "$verb" ;;
+	publish) _peerdistctl_publish ;;
+	published) _peerdistctl_published "$verb" ;;
+	secret) _peerdistctl_secret "$verb" ;;
 	*) _peerdistctl_words "--help" ;;
 	esac
 }

@@ -24,6 +24,11 @@ static const struct cmd *const commands[] = {
 	&cmd_ci,
 	&cmd_config,
 	&cmd_reload,
+	&cmd_cache,
+	&cmd_publish,
+	&cmd_unpublish,
+	&cmd_published,
+	&cmd_secret,
 };
 
 static void
@@ -95,6 +100,26 @@ cmd_no_arguments(const struct cmd *c, int argc, char **argv)
 	if (optind < argc)
 		return cmd_usage(c, "unexpected argument");
 	return CTL_OK;
+}
+
+enum ctl_exit
+cmd_run_verb(const struct cmd *c, const struct cmd_verb *verbs, int argc,
+	char **argv)
+{
+	static const struct option longs[] = {
+		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+
+	if (cmd_getopt(c, argc, argv, "+", longs) != -1)
+		return CTL_USAGE;
+	argc -= optind;
+	argv += optind;
+	optind = 0;
+	if (argc == 0)
+		return cmd_usage(c, "a verb is needed");
+	for (const struct cmd_verb *v = verbs; v->name != NULL; v++)
+		if (strcmp(v->name, argv[0]) == 0)
+			return v->run(c, argc, argv);
+	return cmd_usage(c, "unknown verb");
 }
 
 static enum ctl_exit

@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: BSD-2-Clause
 ctl_SRC := \
 	ctl/ask.c \
+	ctl/caches.c \
+	ctl/cmd_cache.c \
 	ctl/cmd_ci.c \
 	ctl/cmd_config.c \
 	ctl/cmd_ops.c \
+	ctl/cmd_publish.c \
+	ctl/cmd_published.c \
+	ctl/cmd_secret.c \
 	ctl/cmd_status.c \
 	ctl/main.c \
 	ctl/out_json.c \
-	ctl/out_text.c
+	ctl/out_text.c \
+	ctl/pages.c \
+	ctl/passphrase.c \
+	ctl/progress.c \
+	ctl/publish.c \
+	ctl/walk.c
 
 PROGRAMS += $(B)/peerdistctl
 CTL_ARCHIVES := $(B)/libproto.a $(B)/libcodec.a $(B)/libcommon.a

@@ -9,6 +9,8 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "ctl/cmd.h"
 
@@ -25,8 +27,16 @@ void out_table(const json_t *array, const char *when_empty);
 /* A value as people like to read it, chosen by the member's name. */
 void out_text(const char *key, const json_t *value);
 void out_heading(const char *text);
-/* Printable characters only. */
+/* "7.9 MiB", "2h 05m": as out_text() writes them. */
+void out_format_bytes(char *dst, size_t size, uint64_t n);
+void out_format_ms(char *dst, size_t size, uint64_t ms);
+/* TITLE [###...] 12.3 %; max 0: no bar, there is no limit. */
+void out_bar(const char *title, uint64_t used, uint64_t max);
+/* Printable characters only, cut to what there is room for. */
+void out_clean(char *dst, size_t size, const char *text);
 void out_string(const char *text);
+/* The same, filled up with blanks to this width.  text NULL: "-". */
+void out_padded(const char *text, int width);
 /* On stdout; nothing with -q or --json. */
 void out_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* On stderr; nothing with -q. */

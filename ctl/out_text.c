@@ -11,6 +11,7 @@
 
 #define COLUMNS_MAX 16
 #define CELL_MAX    160 /* 64 bytes in hexadecimal, and some */
+#define BAR_WIDTH   30
 
 static enum out_color color = OUT_COLOR_AUTO;
 
@@ -38,8 +39,8 @@ out_heading(const char *text)
 }
 
 /* Control characters, the C1 ones in their UTF-8 form too, become \xNN. */
-static void
-clean(char *dst, size_t size, const char *text)
+void
+out_clean(char *dst, size_t size, const char *text)
 {
 	size_t n = 0;
 
@@ -60,8 +61,37 @@ out_string(const char *text)
 {
 	char clean_text[4096];
 
-	clean(clean_text, sizeof(clean_text), text);
+	out_clean(clean_text, sizeof(clean_text), text);
 	fputs(clean_text, stdout);
+}
+
+void
+out_padded(const char *text, int width)
+{
+	char clean_text[4096];
+
+	out_clean(clean_text, sizeof(clean_text), text != NULL ? text : "-");
+	printf("%-*s", width, clean_text);
+}
+
+void
+out_bar(const char *title, uint64_t used, uint64_t max)
+{
+	double part = max > 0 ? (double)used / (double)max : 0;
+	int filled = (int)(MIN_OF(part, 1.0) * BAR_WIDTH + 0.5);
+	char text[32];
+
+	out_format_bytes(text, sizeof(text), used);
+	if (max == 0) {
+		printf("%-11s %s, no limit\n", title, text);
+		return;
+	}
+	printf("%-11s [", title);
+	for (int i = 0; i < BAR_WIDTH; i++)
+		putchar(i < filled ? '#' : '.');
+	printf("] %.1f %%  %s of ", 100 * part, text);
+	out_format_bytes(text, sizeof(text), max);
+	printf("%s\n", text);
 }
 
 static bool
@@ -72,8 +102,8 @@ ends_with(const char *text, const char *end)
 	return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static void
-format_bytes(char *dst, size_t size, uint64_t n)
+void
+out_format_bytes(char *dst, size_t size, uint64_t n)
 {
 	static const char units[] = "KMGTPE";
 	double v = (double)n;
@@ -87,8 +117,8 @@ format_bytes(char *dst, size_t size, uint64_t n)
 		snprintf(dst, size, "%.1f %ciB", v, units[unit]);
 }
 
-static void
-format_ms(char *dst, size_t size, uint64_t ms)
+void
+out_format_ms(char *dst, size_t size, uint64_t ms)
 {
 	uint64_t s = ms / 1000;
 
@@ -107,9 +137,9 @@ static void
 format_integer(char *dst, size_t size, const char *key, uint64_t n)
 {
 	if (ends_with(key, "_ms"))
-		format_ms(dst, size, n);
+		out_format_ms(dst, size, n);
 	else if (strstr(key, "bytes") != NULL || strcmp(key, "size") == 0)
-		format_bytes(dst, size, n);
+		out_format_bytes(dst, size, n);
 	else
 		snprintf(dst, size, "%" PRIu64, n);
 }
@@ -124,7 +154,7 @@ format_value(char *dst, size_t size, const char *key, const json_t *v)
 	}
 	switch (json_typeof(v)) {
 	case JSON_STRING:
-		clean(dst, size, json_string_value(v));
+		out_clean(dst, size, json_string_value(v));
 		break;
 	case JSON_INTEGER:
 		format_integer(dst, size, key, (uint64_t)json_integer_value(v));
@@ -180,7 +210,7 @@ out_text(const char *key, const json_t *value)
 static void
 title_of(char *dst, size_t size, const char *key)
 {
-	clean(dst, size, key);
+	out_clean(dst, size, key);
 	if (ends_with(dst, "_ms"))
 		dst[strlen(dst) - 3] = '\0';
 	for (char *p = dst; *p != '\0'; p++)
