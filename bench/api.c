@@ -9,20 +9,18 @@
  * Says "ready", then measures once for each line on standard input.
  */
 #include <fcntl.h>
-#include <peerdist.h>
-#include <peerdist_port.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bench/client.h"
 #include "bench/frames.h"
 
 #define BLOCK      65536u
 #define ROOM_BYTES 64u
 #define FOREVER    0xFFFFFFFDu
-#define IDENTIFIER 4, (PBYTE) "file"
 
 static PEERDIST_INSTANCE_HANDLE instance;
 static PEERDIST_CONTENT_HANDLE content;
@@ -30,70 +28,39 @@ static OVERLAPPED *ops;
 static size_t n_ops;
 static BYTE room[ROOM_BYTES];
 
-static void
-must(const char *what, DWORD got, DWORD want)
-{
-	if (got != want)
-		bench_die(
-			"%s: %u, not %u", what, (unsigned)got, (unsigned)want);
-}
-
-/* Polls for the end, which must be success. */
-static DWORD
-finish(const char *what, DWORD started, OVERLAPPED *ov)
-{
-	DWORD bytes;
-
-	must(what, started, ERROR_IO_PENDING);
-	if (!PeerDistGetOverlappedResult(ov, &bytes, TRUE))
-		bench_die(
-			"%s: completed %u", what, (unsigned)pdw_GetLastError());
-	return bytes;
-}
-
 /* Content information of something that nobody will have. */
-static DWORD
-make_info(BYTE *info, DWORD size)
+static BYTE *
+make_info(DWORD *ret_len)
 {
 	static BYTE data[4 * BLOCK];
 	PEERDIST_PUBLICATION_OPTIONS v1 = {1, 0};
 	PEERDIST_STREAM_HANDLE s;
-	PEERDIST_CONTENTINFO_HANDLE ci;
 	OVERLAPPED ov = {0};
-	DWORD n;
+	BYTE *info;
 
-	must("PublishStream",
+	client_must("PublishStream",
 		PeerDistServerPublishStream(
-			instance, IDENTIFIER, 0, &v1, NULL, 0, &s),
+			instance, CLIENT_IDENTIFIER, 0, &v1, NULL, 0, &s),
 		0);
 	for (size_t i = 0; i < sizeof(data); i++)
 		data[i] = (BYTE)random();
-	finish("AddToStream",
+	client_finish("AddToStream",
 		PeerDistServerPublishAddToStream(
 			instance, s, sizeof(data), data, &ov),
 		&ov);
 	ov = (OVERLAPPED){0};
-	finish("CompleteStream",
+	client_finish("CompleteStream",
 		PeerDistServerPublishCompleteStream(instance, s, &ov), &ov);
-	must("OpenContentInformation",
-		PeerDistServerOpenContentInformation(
-			instance, IDENTIFIER, 0, 0, NULL, 0, &ci),
-		0);
-	ov = (OVERLAPPED){0};
-	n = finish("Retrieve",
-		PeerDistServerRetrieveContentInformation(
-			instance, ci, size, info, &ov),
-		&ov);
-	must("close", PeerDistServerCloseContentInformation(instance, ci), 0);
-	must("close", PeerDistServerCloseStreamHandle(instance, s), 0);
-	return n;
+	info = client_info(instance, ret_len);
+	client_must("close", PeerDistServerCloseStreamHandle(instance, s), 0);
+	return info;
 }
 
 static void
 start_read(size_t i)
 {
 	ops[i] = (OVERLAPPED){.Offset = (DWORD)(i % 4) * BLOCK};
-	must("BlockRead",
+	client_must("BlockRead",
 		PeerDistClientBlockRead(
 			instance, content, ROOM_BYTES, room, FOREVER, &ops[i]),
 		ERROR_IO_PENDING);
@@ -102,23 +69,11 @@ start_read(size_t i)
 static void
 fill(size_t pending)
 {
-	static BYTE info[4096];
-	PEERDIST_CONTENT_TAG tag = {"bench"};
-	OVERLAPPED ov = {0};
-	DWORD n = make_info(info, sizeof(info));
+	DWORD len;
+	BYTE *info = make_info(&len);
 
-	must("OpenContent",
-		PeerDistClientOpenContent(instance, &tag, NULL, 0, &content),
-		0);
-	finish("AddContentInformation",
-		PeerDistClientAddContentInformation(
-			instance, content, n, info, &ov),
-		&ov);
-	ov = (OVERLAPPED){0};
-	finish("CompleteContentInformation",
-		PeerDistClientCompleteContentInformation(
-			instance, content, &ov),
-		&ov);
+	content = client_content(instance, info, len);
+	free(info);
 	n_ops = pending;
 	ops = calloc(n_ops, sizeof(*ops));
 	if (!ops)
@@ -139,7 +94,7 @@ cancel_median(size_t count)
 		size_t k = (size_t)random() % n_ops;
 		uint64_t start = bench_now_ns();
 
-		must("cancel",
+		client_must("cancel",
 			PeerDistClientCancelAsyncOperation(
 				instance, content, &ops[k]),
 			0);
@@ -147,7 +102,7 @@ cancel_median(size_t count)
 		start_read(k);
 		/* What the submission leaves to be done is done when the next
 		 * call has been answered. */
-		must("status", PeerDistGetStatus(instance, &status), 0);
+		client_must("status", PeerDistGetStatus(instance, &status), 0);
 	}
 	median = bench_median(ns, count);
 	free(ns);
@@ -167,10 +122,11 @@ publish(int fd, DWORD version)
 	struct stat st;
 	uint64_t start = bench_now_ns();
 
-	finish("PublishFile", pdw_ServerPublishFile(instance, &f, NULL, 0, &ov),
-		&ov);
+	client_finish("PublishFile",
+		pdw_ServerPublishFile(instance, &f, NULL, 0, &ov), &ov);
 	start = bench_now_ns() - start;
-	must("Unpublish", PeerDistServerUnpublish(instance, IDENTIFIER), 0);
+	client_must("Unpublish",
+		PeerDistServerUnpublish(instance, CLIENT_IDENTIFIER), 0);
 	if (fstat(fd, &st) < 0)
 		bench_die("fstat");
 	return (double)st.st_size * 1e9 / (double)start;
@@ -188,7 +144,8 @@ main(int argc, char **argv)
 			  "publish FILE VERSION");
 	if (cancel)
 		bench_pin(atoi(argv[4]));
-	must("Startup", PeerDistStartup(PEERDIST_VERSION, &instance, NULL), 0);
+	client_must("Startup",
+		PeerDistStartup(PEERDIST_VERSION, &instance, NULL), 0);
 	if (cancel)
 		fill(strtoull(argv[2], NULL, 10));
 	else if ((fd = open(argv[2], O_RDONLY | O_CLOEXEC)) < 0)
