@@ -73,7 +73,8 @@ class Folder:
             "Service.StateDirectory": self.state,
             # Whoever runs the tests may manage his daemon.
             "Access.AdminGroup": os.getegid(),
-            "DataCache.Directory": path,
+            "DataCache.Directory": path / "cache",
+            "HashCache.Directory": path / "hashes",
             "DataCache.MaxSize": "64M",
         }
         self.write()

@@ -145,8 +145,8 @@ class Scene:
         return self.rss() - self.memory
 
     def descriptors(self):
-        """Without connections to peers, which are kept for a while, and without
-        the pair of sockets by which libcurl wakes itself."""
+        """Without connections to peers, which are kept for a while, without the
+        pair of sockets by which libcurl wakes itself, and without volumes."""
         # Not readable for others than root.
         if os.geteuid() != 0:
             return 0
@@ -154,8 +154,8 @@ class Scene:
             named = {f"socket:[{line.split()[6]}]" for line in lines
                      if str(self.folder.path) in line}
         links = self.links()
-        own = [link for link in links
-               if not link.startswith("socket:") or link in named]
+        own = [link for link in links if link in named or
+               not link.startswith("socket:") and not link.endswith(".vol")]
         assert len(links) - len(own) < 32
         return len(own)
 

@@ -218,3 +218,125 @@ def test_file_without_permission(folder, daemons):
     daemon = daemons(prefix=as_uid(OTHER_UID)).launch()
     assert daemon.wait() == 2
     assert "Permission denied" in daemon.log()
+
+
+# The size of a cache that peerdistctl set.
+
+def set_size(folder, cache, size):
+    return folder.ctl("cache", "set-size", cache, size)
+
+
+def test_size_stays(folder, daemons):
+    del folder.settings["DataCache.MaxSize"]
+    folder.write()
+    daemon = daemons().start()
+    assert set_size(folder, "data", "48M").code == 0
+    assert set_size(folder, "hash", "3%").code == 0
+    kept = folder.state / "settings.conf"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert folder.status()["store"]["max_bytes"] == 48 << 20
+    data = value(folder, "DataCache.MaxSize")
+    hashes = value(folder, "HashCache.MaxSize")
+    assert (data["value"], hashes["value"]) == ("48M", "3%")
+    assert data["origin"].startswith(f"{kept}:")
+    daemon.reload()
+    assert folder.status()["store"]["max_bytes"] == 48 << 20
+    daemon.stop()
+    daemon = daemons().start()
+    assert folder.status()["store"]["max_bytes"] == 48 << 20
+    assert value(folder, "HashCache.MaxSize") == hashes
+    kept.unlink()
+    daemon.reload()
+    assert value(folder, "DataCache.MaxSize")["origin"] == "built-in"
+
+
+def test_size_is_over_the_files(folder, daemon):
+    folder.drop_in("[DataCache]\nMaxSize = 32M\n")
+    assert set_size(folder, "data", "48M").code == 0
+    assert set_size(folder, "hash", "7M").code == 0
+    daemon.reload()
+    status = folder.status()
+    assert status["store"]["max_bytes"] == 48 << 20
+    assert status["hash"]["max_bytes"] == 7 << 20
+
+
+def test_size_that_others_determine(folder, daemons):
+    daemon = daemons("--set", "DataCache.MaxSize=20M").start()
+    assert set_size(folder, "data", "48M").code == 5
+    assert not (folder.state / "settings.conf").exists()
+    folder.policy("[HashCache]\nMaxSize = 9M\n")
+    assert set_size(folder, "hash", "8M").code == 0
+    daemon.reload()
+    assert value(folder, "HashCache.MaxSize")["value"] == "9M"
+    assert set_size(folder, "hash", "7M").code == 5
+    assert folder.status()["store"]["max_bytes"] == 20 << 20
+    # What --set hides stays for a start without it.
+    assert "8M" in (folder.state / "settings.conf").read_text()
+
+
+@pytest.mark.parametrize("size", ["", "0", "1K", "much", "101%", "-1"])
+def test_bad_sizes(folder, daemon, size):
+    result = folder.ctl("cache", "set-size", "data", "--", size)
+    assert result.code in (1, 2)
+    assert folder.status()["store"]["max_bytes"] == 64 << 20
+    assert not (folder.state / "settings.conf").exists()
+
+
+def test_broken_file_of_sizes(folder, daemons):
+    folder.state.mkdir(mode=0o700)
+    kept = folder.state / "settings.conf"
+    kept.write_text("[Service]\nEnable = no\n[DataCache]\nMaxSize = much\n")
+    daemon = daemons().start()
+    status = folder.status()
+    assert status["status"] == "available"
+    assert status["config_problems"] == 2
+    assert f"{kept}:2" in daemon.log()
+    kept.write_bytes(b"\0")
+    result = set_size(folder, "data", "48M")
+    assert result.code == 1
+    assert kept.read_bytes() == b"\0"
+
+
+# What only a restart changes.
+
+def test_pending_settings(folder, daemon):
+    old = str(folder.path / "cache")
+    new = str(folder.path / "elsewhere")
+    folder.write(DataCache__Directory=new, Service__Workers=3)
+    problems = folder.json("reload")["problems"]
+    assert any("DataCache.Directory needs a restart" in p for p in problems)
+    shown = {(s["section"], s["name"]): s
+             for s in folder.json("config", "show")["settings"]}
+    directory = shown["DataCache", "Directory"]
+    assert (directory["value"], directory["pending"]) == (old, new)
+    assert shown["Service", "Workers"]["value"] == "auto"
+    assert shown["Service", "Workers"]["pending"] == "3"
+    assert shown["Service", "Workers"]["origin"] == "built-in"
+    assert "pending" not in shown["HashCache", "Directory"]
+    assert (f"Directory = {old}   # after a restart: {new}\n"
+            in folder.ctl("config", "show").out)
+    # Told again, and gone when it is as before.
+    assert any("Workers" in p for p in folder.json("reload")["problems"])
+    folder.write(DataCache__Directory=old)
+    del folder.settings["Service.Workers"]
+    folder.write()
+    assert folder.json("reload")["problems"] == []
+    assert not any("pending" in s for s in
+                   folder.json("config", "show")["settings"])
+
+
+@needs_root
+def test_check_by_somebody_else(folder, daemons):
+    daemon = daemons().start()
+    assert set_size(folder, "data", "48M").code == 0
+    result = run([*as_uid(OTHER_UID), DAEMON, "--config", folder.config,
+                  "--check-config"])
+    assert (result.code, result.out, result.err) == (0, "", "")
+    # The daemon itself must be able to read it.
+    os.chown(folder.path, OTHER_UID, OTHER_UID)
+    os.chown(folder.state, OTHER_UID, OTHER_UID)
+    os.chown(folder.key, OTHER_UID, OTHER_UID)
+    assert daemon.stop() == 0
+    daemon = daemons(prefix=as_uid(OTHER_UID)).launch()
+    assert daemon.wait() == 2
+    assert "settings.conf, PROBLEM=Permission denied" in daemon.log()

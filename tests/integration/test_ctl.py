@@ -12,7 +12,7 @@ from conftest import BUILD, CTL, ROOT, run
 OK, FAILED, USAGE, UNAVAILABLE, PERMISSION = 0, 1, 2, 3, 4
 LOCKED, NOT_FOUND, PROBLEMS = 5, 6, 7
 COMMANDS = ["status", "sessions", "operations", "cancel", "ci", "config",
-            "reload"]
+            "cache", "publish", "unpublish", "published", "reload"]
 
 
 @pytest.mark.parametrize("args", [
@@ -47,7 +47,9 @@ def test_version():
 
 @pytest.mark.parametrize("args", [
     ["status"], ["sessions"], ["operations"], ["cancel", "1:1"],
-    ["config", "show"], ["reload"]])
+    ["config", "show"], ["reload"], ["cache", "show"], ["cache", "ls"],
+    ["--yes", "cache", "flush"], ["cache", "verify"], ["published", "ls"],
+    ["unpublish", "1"], ["publish", "/etc/passwd"]])
 def test_no_service(folder, args):
     plain = folder.ctl(*args)
     assert (plain.code, plain.out) == (UNAVAILABLE, "")
@@ -104,7 +106,7 @@ def test_text(folder, daemon):
     assert "available" in status.out
     assert "operations started" not in status.out
     assert "] 0.0 %" in status.out
-    assert "savings  read from the cache 0 B, fetched" in status.out
+    assert "savings     read from the cache 0 B, fetched" in status.out
     assert "operations started" in folder.ctl("status", "--all").out
     assert folder.ctl("sessions").out == "no sessions\n"
     assert folder.ctl("-q", "sessions").out == ""
@@ -224,7 +226,8 @@ def test_completion_knows_every_command():
     text = (ROOT / "ctl/completion.bash").read_text()
     for word in [*COMMANDS, "make", "show", "check", "--json", "--socket",
                  "--timeout", "--color", "--yes", "--uid", "--origin",
-                 "--all", "--version", "--secret-file"]:
+                 "--all", "--version", "--secret-file", "--content",
+                 "--repair", "set-size", "verify", "flush", "both"]:
         assert word in text
     script = (f"source {ROOT}/ctl/completion.bash; COMP_WORDS=(peerdistctl ci "
               "m); COMP_CWORD=2; _peerdistctl; echo ${COMPREPLY[@]}")

@@ -42,7 +42,7 @@ def test_signals_stop_in_order(daemon, number):
 def test_second_daemon_is_refused(folder, daemon, daemons):
     second = daemons().launch()
     assert second.wait() == 1
-    assert "another daemon is serving there" in second.log()
+    assert "another peerdistd uses this folder" in second.log()
     assert folder.status()["pid"] == daemon.process.pid
 
 
