@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 #include "common/err.h"
+#include "common/macros.h"
 
 #define WORK_BUCKETS 64
 
@@ -195,14 +196,18 @@ work_thread(void *arg)
 }
 
 /* A new thread inherits the mask: with all blocked here, no signal can arrive
- * on a worker in between. */
+ * on a worker in between.  But faults of the thread itself must reach whoever
+ * handles them; blocked, they end the process without a word. */
 static int
 work_start_threads(struct work_pool *p, unsigned threads)
 {
+	static const int faults[] = {SIGBUS, SIGSEGV, SIGABRT, SIGFPE, SIGILL};
 	sigset_t all, old;
 	int r = 0;
 
 	sigfillset(&all);
+	for (size_t i = 0; i < ARRAY_LEN(faults); i++)
+		sigdelset(&all, faults[i]);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (r == 0 && p->n_threads < threads) {
 		r = pthread_create(

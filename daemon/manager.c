@@ -125,6 +125,7 @@ harden_process(void)
 	fill_standard_fds();
 	umask(077);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a write that fails is enough */
 	dump_nothing();
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 	/* The leak checker of sanitizer builds must look into the process. */

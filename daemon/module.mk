@@ -96,6 +96,11 @@ test_standing_open_EXTRA := $(CORE_SCRIPT)
 test_standing_publish_EXTRA := $(CORE_SCRIPT)
 test_store_mem_EXTRA := $(CORE_SCRIPT)
 
+# A hash store, and what asks it.
+HASH_ENV := $(B)/obj/tests/unit/hash_env.o
+test_hash_store_EXTRA := $(HASH_ENV)
+test_hash_store_damage_EXTRA := $(HASH_ENV)
+
 # The block store with a loop around it.
 DISK_ENV := $(B)/obj/tests/unit/disk_env.o
 test_store_disk_EXTRA := $(DISK_ENV)
@@ -104,3 +109,4 @@ test_store_disk_health_EXTRA := $(DISK_ENV)
 test_store_disk_put_EXTRA := $(DISK_ENV)
 test_store_disk_rebuild_EXTRA := $(DISK_ENV)
 test_store_disk_verify_EXTRA := $(DISK_ENV)
+test_store_model_EXTRA := $(DISK_ENV)

@@ -19,7 +19,8 @@
 /* Of the records themselves, and malloc's share. */
 #define PUBLICATION_COST 512u
 /* Of the hashes of 64 KiB of content, both versions. */
-#define HASHES_COST 100u
+#define HASHES_COST    100u
+#define STANDING_TIMES 2u
 
 static struct publication_key *
 key_new(uint32_t uid, const struct session_label *label)
@@ -149,6 +150,9 @@ publication_grow(struct publication *pub, uint64_t length)
 {
 	uint64_t cost = length / PCCRC_BLOCK_SIZE * HASHES_COST;
 
+	/* They are packed, too; and opening it will take as much. */
+	if (pub->standing)
+		cost *= STANDING_TIMES;
 	if (cost <= pub->hashing)
 		return CORE_OK;
 	if (!quota_take(pub->user, QUOTA_BUFFER_BYTES, cost - pub->hashing))

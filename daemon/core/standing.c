@@ -73,8 +73,8 @@ standing_look(const char *path, const struct hash_file *want)
 			? STANDING_CHANGED
 			: STANDING_HIDDEN;
 	standing_file(&st, &is);
-	return is.dev == want->dev && is.ino == want->ino &&
-			is.size == want->size &&
+	/* Not the device: its number may be another one after a reboot. */
+	return is.ino == want->ino && is.size == want->size &&
 			is.mtime_ns == want->mtime_ns &&
 			is.ctime_ns == want->ctime_ns
 		? STANDING_SAME

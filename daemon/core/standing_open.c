@@ -152,6 +152,7 @@ standing_open(struct session *s, uint64_t request,
 	o->wanted = *wanted;
 	memcpy(o->path, label->bytes, label->len);
 	o->load.id = entry.id;
+	o->load.uid = s->identity.uid;
 	o->load.done = load_done;
 	svc->busy++;
 	svc->hashes->ops->load(svc->hashes, &o->load);

@@ -463,7 +463,8 @@ disk_load(struct hash_store *base, struct hash_load *l)
 
 	l->bytes = NULL;
 	j->store = d;
-	j->job = (struct env_job){.run = load_run, .done = load_done};
+	j->job = (struct env_job){
+		.run = load_run, .done = load_done, .uid = l->uid};
 	d->host.env->ops->job(d->host.env->ctx, &j->job);
 }
 

@@ -30,6 +30,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -92,6 +93,15 @@ index_broken(struct index *ix, bool mark)
 	return err_new(-EIO);
 }
 
+static bool
+files_limited(void)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+		limit.rlim_cur != RLIM_INFINITY;
+}
+
 /* LMDB's result as ours. */
 static int
 index_result(struct index *ix, int r)
@@ -110,6 +120,13 @@ index_result(struct index *ix, int r)
 		return err_new(-EINVAL);
 	case MDB_READERS_FULL:
 		return err_new(-EMFILE);
+	case EFBIG:
+	case EINVAL:
+		/* The list of free pages is damaged: it gave a page that no
+		 * file can have.  But for a limit on the size of files. */
+		if (r == EFBIG && files_limited())
+			return err_new(-EFBIG);
+		return index_broken(ix, true);
 	case MDB_PANIC:
 		return index_broken(ix, false);
 	default:

@@ -133,6 +133,7 @@ commit_prepare(struct store_disk *m)
 
 	*c = (struct commit){
 		.next_number = m->next_number,
+		.fence = disk_rebuild_fence(m),
 		.now_s = disk_wall_s(m),
 		.pressure = m->pressure && victim != NULL,
 	};
@@ -192,6 +193,7 @@ commit_index(struct store_disk *m, struct commit *c)
 
 	if (r != 0)
 		return err_pass(r);
+	t.fence = c->fence;
 	r = commit_changes(c, &t);
 	if (r == 0 && c->victim != NULL)
 		r = evict_run(m, c, &t);

@@ -96,7 +96,10 @@ evict_prepare(struct store_disk *m, struct commit *c, struct volume *v)
 {
 	if (m->active == v)
 		m->active = NULL;
-	c->carry = v->hot != NULL && !c->pressure && !is_expired(m, v);
+	/* A flush that the index does not know of yet would not reach copies,
+	 * once the index is made again. */
+	c->carry = v->hot != NULL && !c->pressure && !is_expired(m, v) &&
+		!m->rebuild.active && m->fresh->flushes == 0;
 	c->carry_max = m->volume_bytes / 2 > CARRY_KEPT
 		? m->volume_bytes / 2 - CARRY_KEPT
 		: 0;

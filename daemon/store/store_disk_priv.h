@@ -54,6 +54,7 @@ struct commit {
 	size_t n_dirty;
 	bool sync_folder;
 	uint32_t next_number;
+	uint32_t fence;
 	/* an eviction on the way */
 	struct volume *victim;
 	bool carry;
@@ -279,6 +280,8 @@ void evict_end(struct store_disk *, struct commit *, int result);
 void disk_rebuild_begin(struct store_disk *);
 bool disk_rebuild_start(struct store_disk *);
 void disk_rebuild_end(struct store_disk *);
+/* Volumes below are being scanned; 0: none. */
+uint32_t disk_rebuild_fence(const struct store_disk *);
 int rebuild_note_flush(struct store_disk *, const struct store_owner *);
 
 /* store_disk_verify.c */

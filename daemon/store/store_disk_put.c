@@ -11,7 +11,8 @@
  *
  * A block that is there already only gains an owner; if it has him, nothing is
  * written at all.  While a flush is on its way through the index, that cannot
- * be told, and everything is written.
+ * be told, and everything is written; so it is with a block that the rebuild
+ * has found, since it may yet find a flush of it.
  *
  * Where a volume has no room left the next one is begun, for which old ones may
  * have to go: then the batch is held until there is room.
@@ -42,7 +43,8 @@ put_decide(struct store_disk *m, const struct store_ref *ref,
 
 	key.any = false;
 	if (m->flushes > 0 || !disk_find(m, &key, &f) || f.volume->doomed ||
-		f.at.sealed != block->sealed)
+		f.at.sealed != block->sealed ||
+		f.at.volume < disk_rebuild_fence(m))
 		return DECIDE_BLOCK;
 	if (block->proved && !f.at.proved)
 		return DECIDE_OWNER;
@@ -342,11 +344,13 @@ block_written(struct store_disk *m, size_t i)
 	key.any = false;
 	e.at = place_of(&m->batch, i);
 	visible = disk_find(m, &key, &f);
+	/* As the index will join them. */
+	e.at.proved |= visible && f.at.proved && !e.at.sealed;
 	if (overlay_set(m->fresh, &key, &e) != 0) {
 		item->ref->status = STORE_NO_MEMORY;
 		return;
 	}
-	item->change->at = e.at;
+	item->change->at = place_of(&m->batch, i);
 	m->fresh->d_blocks += visible ? 0 : 1;
 	m->fresh->d_bytes += (int64_t)e.at.cipher_len -
 		(visible ? (int64_t)f.at.cipher_len : 0);
@@ -528,7 +532,11 @@ batch_done(struct store_disk *m, bool ran)
 	if (b->create && b->created)
 		b->volume->refs++;
 	batch_end_volume(m, r);
-	if (is_full_error(r) && !b->evicted && disk_can_evict(m)) {
+	/* Once for each time that the disk becomes full: where it does not
+	 * help it would empty the cache, volume by volume, for nothing. */
+	if (is_full_error(r) && !b->evicted &&
+		m->append_health == STORE_HEALTHY && disk_can_evict(m) &&
+		m->volumes[0] != m->active) {
 		b->evicted = true;
 		m->make_room = true;
 		m->pressure = true;

@@ -8,7 +8,10 @@
  * is put meanwhile goes to volumes with higher numbers (from end on), which are
  * not scanned.  So:
  *
- *	a block of a scanned volume never takes the place of a later one;
+ *	a block of a scanned volume never takes the place of a later one, nor
+ *	adds its owner there;
+ *	a block that is put again is written again, and whoever had it before
+ *	has it no more;
  *	a flush that is found removes nothing of what was put since;
  *	an owner who flushes while the rebuild runs is remembered, and what is
  *	found of his afterwards is passed over.
@@ -51,6 +54,12 @@ disk_rebuild_end(struct store_disk *m)
 		free(f);
 	}
 	m->rebuild = (struct rebuild){0};
+}
+
+uint32_t
+disk_rebuild_fence(const struct store_disk *m)
+{
+	return m->rebuild.active ? m->rebuild.end : 0;
 }
 
 int
@@ -112,7 +121,8 @@ is_later(const struct segrec_entry *a, const struct segrec_entry *b)
 		(a->volume == b->volume && a->offset > b->offset);
 }
 
-/* A block, or one more owner of one. */
+/* A block, or one more owner of one.  Where it was put again meanwhile nobody
+ * is added, since a flush that is found later would not take him off again. */
 static int
 replay_block(struct rebuild *rb, struct change *c, enum record_type type)
 {
@@ -125,7 +135,9 @@ replay_block(struct rebuild *rb, struct change *c, enum record_type type)
 	if (r != 0)
 		return err_pass(r);
 	e = segrec_edit_find(&rb->txn->edit, c->at.index, c->at.claim);
-	if (type == RECORD_OWNER || (e != NULL && is_later(e, &c->at)))
+	if (e != NULL && e->volume >= rb->end)
+		return 0;
+	if (type == RECORD_OWNER)
 		c->kind = CHANGE_OWNER;
 	return err_pass(txn_change(rb->txn, c));
 }

@@ -561,6 +561,18 @@ owner_bit(struct txn *t, const struct store_owner *owner, uint32_t *ret)
 	return 0;
 }
 
+static void
+pass_fence(struct txn *t, const struct segrec_entry *e)
+{
+	struct segrec_entry *old =
+		segrec_edit_find(&t->edit, e->index, e->claim);
+
+	if (old == NULL || old->volume >= t->fence || e->volume < t->fence)
+		return;
+	segrec_edit_remove(&t->edit, old);
+	t->changed = true;
+}
+
 int
 txn_put(struct txn *t, const struct change *c)
 {
@@ -569,6 +581,8 @@ txn_put(struct txn *t, const struct change *c)
 
 	if (r == 0 && txn_row(t, e.volume) == NULL)
 		return 0;
+	if (r == 0)
+		pass_fence(t, &e);
 	if (r == 0)
 		r = owner_bit(t, &c->owner, &e.owners);
 	if (r == 0)

@@ -34,6 +34,9 @@ struct txn {
 	uint32_t owner_number;
 	bool owner_known;
 	uint32_t next_owner;
+	/* A block that is put into a volume from here on takes over nothing
+	 * from one below. */
+	uint32_t fence;
 };
 
 int txn_begin(struct txn *, struct index *, struct volume_row *, size_t n);

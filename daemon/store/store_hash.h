@@ -49,6 +49,7 @@ struct hash_put {
 /* The whole of one, by id. */
 struct hash_load {
 	uint64_t id;
+	uint32_t uid; /* who asks: users take turns */
 	enum store_status status;
 	struct hash_entry entry;
 	uint8_t *bytes; /* what entry points into: done's, free() it */

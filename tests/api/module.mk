@@ -4,6 +4,7 @@
 api_TESTS := \
 	args \
 	consume \
+	disk \
 	outage \
 	publish \
 	reads \

@@ -56,6 +56,18 @@ one_counts(const uint8_t *data, size_t len)
 	MUST(len == sizeof(again) && memcmp(again, data, len) == 0);
 }
 
+static void
+one_user(const uint8_t *data, size_t len)
+{
+	uint8_t again[HASH_USER_SIZE];
+	uint64_t bytes;
+
+	if (hash_user_parse(&bytes, 0, data, len) != 0)
+		return;
+	hash_user_build(again, 0, bytes);
+	MUST(len == sizeof(again) && memcmp(again, data, len) == 0);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
@@ -64,6 +76,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	one_record(data, len);
 	one_counts(data, len);
+	one_user(data, len);
 	MUST(hash_key_read_id(data, len) == 0 || len == HASH_KEY_ID);
 	if (len < sizeof(sum))
 		return 0;
@@ -76,6 +89,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	sum = htobe64(le64toh(sum));
 	memcpy(copy + len - sizeof(sum), &sum, sizeof(sum));
 	one_counts(copy, len);
+	one_user(copy, len);
 	free(copy);
 	return 0;
 }

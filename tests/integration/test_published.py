@@ -369,3 +369,50 @@ def test_unseen_paths_are_told(folder, daemons, tree):
     assert information(folder, path) != NOT_FOUND_CODE
     assert folder.ctl("unpublish", str(row["id"])).code == OK
     assert information(folder, path) == NOT_FOUND_CODE
+
+
+@needs_root
+def test_nobody_takes_all_the_room(folder, daemons, tree):
+    folder.write(HashCache__MaxSize="1M")
+    daemons().start()
+    other = as_uid(OTHER_UID)
+    result = folder.ctl("publish", "-r", tree.parent / "many", prefix=other)
+    assert result.code == FAILED
+    assert "than one user may" in result.err
+    assert 0 < len(rows(folder, prefix=other)) < MANY
+    used = folder.json("cache", "show")["hash"]
+    assert used["bytes"] <= used["max_bytes"] / 2
+    assert folder.ctl("publish", "-r", tree).code == OK
+
+
+@needs_root
+def test_paths_of_others_are_not_told(folder, daemon):
+    """A publication says "watched" when the service was led to the file; the
+    way must not say what is in folders that the user may not search."""
+    closed = folder.path / "closed"
+    (closed / "there").mkdir(parents=True)
+    closed.chmod(0o700)
+    path = make(folder.path / "mine", 100)
+    link = folder.path / "link"
+    settle(path)
+    client = ipc.Client(folder.socket, DEADLINE, uid=OTHER_UID)
+
+    def publish(name):
+        with open(path, "rb") as file:
+            number, code = client.attempt(
+                42, ipc.data(1, os.fsencode(name)) + ipc.u(2, 1),
+                [file.fileno()])
+        if code != 0:
+            return code
+        fields = client.expect(ipc.COMPLETE)[1]
+        assert fields.get(1, 0) == 0
+        return fields.get(2, 0) == 1
+
+    assert publish(path) is True
+    for name in ("there", "not there"):
+        way = f"{closed}/{name}/../../mine"
+        assert publish(way) == 87
+        link.symlink_to(way)
+        assert publish(link) is False
+        link.unlink()
+    client.close()

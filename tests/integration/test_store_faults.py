@@ -150,6 +150,16 @@ def make_scene():
         yield make
 
 
+@pytest.fixture(scope="module", autouse=True)
+def files():
+    """To be published; old enough by then."""
+    with temporary_folder() as path:
+        rng = random.Random(13)
+        for i in range(3):
+            (path / f"file{i}").write_bytes(rng.randbytes(70000 + i))
+        yield sorted(path.iterdir())
+
+
 # Calls that fail.
 
 def shimmed(scene):
@@ -251,6 +261,44 @@ def test_reading_fails(make_scene):
         assert scene.read(what)
     scene.end()
     scene.examine(())
+
+
+PUBLISHING = [(Control.WRITE, errno.ENOSPC, DISK_FULL),
+              (Control.WRITE, errno.EIO, IO_DEVICE),
+              (Control.SYNC, errno.EIO, IO_DEVICE)]
+
+
+@pytest.mark.parametrize("kind, error, code", PUBLISHING, ids=[
+    f"{('read', 'write', 'sync')[k]}-{errno.errorcode[e]}"
+    for k, e, _ in PUBLISHING])
+def test_publishing_fails(make_scene, files, kind, error, code):
+    """What was published stays; what cannot be made durable is refused."""
+    scene = make_scene()
+    control = shimmed(scene)
+    labels = [str(path) for path in files]
+
+    def publish(i, code):
+        scene.model.add("publishing", labels[i], 3)
+        assert scene.client.publish_standing(files[i]) == code
+        if code == 0:
+            scene.model.add("did_publish", labels[i])
+
+    publish(0, 0)
+    info = scene.client.information(labels[0].encode())
+    control.fail(kind, error, "publications.mdb")
+    for _ in range(3):
+        publish(1, code)
+        assert set(scene.client.published()) == {labels[0]}
+    assert control.failed(kind) > 0
+    assert scene.client.information(labels[0].encode()) == info
+    control.heal()
+    publish(2, 0)
+    assert {labels[0], labels[2]} <= set(scene.client.published())
+    publish(1, 0)
+    # The power goes.
+    scene.client.close()
+    scene.life.close(quiet=True)
+    scene.examine()
 
 
 # Full and read-only file systems.
@@ -408,19 +456,14 @@ def test_second_process(make_scene):
 class Flips:
     """A store that was closed in order, to be damaged again and again."""
 
-    def __init__(self, path):
+    def __init__(self, path, files):
         self.place = world.Place(path)
         rng = random.Random(3)
         self.made = world.contents(rng)
         self.model = world.Model()
-        self.files = path / "files"
-        self.files.mkdir()
-        for i in range(3):
-            (self.files / f"{i}").write_bytes(rng.randbytes(70000))
         life = world.Life(self.place).start()
         self.work = world.Workload(rng, self.model, self.made,
-                                   self.place.socket,
-                                   sorted(self.files.iterdir()))
+                                   self.place.socket, files)
         self.work.run(60)
         for path in self.work.files:
             assert self.work.client(None).publish_standing(path) == 0
@@ -503,9 +546,9 @@ class Flips:
 
 
 @pytest.fixture(scope="module")
-def flips():
+def flips(files):
     with temporary_folder() as path:
-        yield Flips(path)
+        yield Flips(path, files)
 
 
 @pytest.mark.parametrize("kind", ["volumes", "index", "publications"])

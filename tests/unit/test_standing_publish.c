@@ -64,6 +64,24 @@ test_refused(void **state)
 	script_done(&x);
 }
 
+/* What could be published but never opened is not published. */
+static void
+test_too_large(void **state)
+{
+	struct quota_limits limits;
+	struct script x;
+
+	init(&x);
+	limits = *quota_get_limits(service_quota(x.service));
+	limits.max[QUOTA_BUFFER_BYTES] = 256u << 20;
+	quota_set_limits(service_quota(x.service), &limits);
+	make_file(path_b, 1);
+	assert_int_equal(truncate(path_b, (off_t)100 << 30), 0);
+	assert_int_equal(submit(&x, script_op(&x), path_b, path_b, BOTH),
+		CORE_E_NO_RESOURCES);
+	script_done(&x);
+}
+
 /* Two seconds must lie between the last change and the hashing. */
 static void
 test_too_new(void **state)
@@ -350,6 +368,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_too_large),
 		cmocka_unit_test(test_too_new),
 		cmocka_unit_test(test_not_through_links),
 		cmocka_unit_test(test_complete_when_stored),
