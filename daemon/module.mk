@@ -105,6 +105,7 @@ test_hash_store_damage_EXTRA := $(HASH_ENV)
 DISK_ENV := $(B)/obj/tests/unit/disk_env.o
 test_store_disk_EXTRA := $(DISK_ENV)
 test_store_disk_evict_EXTRA := $(DISK_ENV)
+test_store_disk_flood_EXTRA := $(DISK_ENV)
 test_store_disk_health_EXTRA := $(DISK_ENV)
 test_store_disk_put_EXTRA := $(DISK_ENV)
 test_store_disk_rebuild_EXTRA := $(DISK_ENV)

@@ -542,6 +542,8 @@ do_drop(void)
 
 	if (world == EXACT || !is_sealed(key)) {
 		x.store->ops->drop(x.store, &ref);
+		/* The note of it in a volume need not be there so soon. */
+		disk_env_settle(&x);
 		if (world == EXACT)
 			model_remove(key);
 		moment();
@@ -676,6 +678,8 @@ do_crash(void)
 	disk_faults_off();
 	disk_env_settle(&x);
 	disk_env_crash(&x);
+	/* An index without a commit is none. */
+	rebuilt();
 	if (world == EXACT)
 		find_moment();
 	else
