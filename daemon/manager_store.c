@@ -52,11 +52,11 @@ on_report(void *host_ctx, enum store_report what, const char *folder, int error)
 		int level;
 		const char *text;
 	} rows[_STORE_REPORT_MAX] = {
-		[STORE_REPORT_OPENED] = {LOG_INFO, "Cache opened"},
+		[STORE_REPORT_OPENED] = {LOG_INFO, "Store opened"},
 		[STORE_REPORT_FOREIGN] = {LOG_WARNING,
 			"Index of another machine or release is not used"},
 		[STORE_REPORT_DAMAGED] = {LOG_WARNING,
-			"Damaged index was put aside"},
+			"Damaged index is begun anew"},
 		[STORE_REPORT_REBUILDING] = {LOG_NOTICE,
 			"Index is made again from the volumes"},
 		[STORE_REPORT_REBUILT] = {LOG_NOTICE, "Index is complete"},

@@ -101,13 +101,20 @@ HASH_ENV := $(B)/obj/tests/unit/hash_env.o
 test_hash_store_EXTRA := $(HASH_ENV)
 test_hash_store_damage_EXTRA := $(HASH_ENV)
 
+# A disk with few blocks.
+SMALL_DISK := $(B)/obj/tests/unit/small_disk.o
+test_index_disk_EXTRA := $(SMALL_DISK)
+test_index_disk_LIBS := store common
+test_hash_store_full_EXTRA := $(HASH_ENV) $(SMALL_DISK)
+
 # The block store with a loop around it.
 DISK_ENV := $(B)/obj/tests/unit/disk_env.o
 test_store_disk_EXTRA := $(DISK_ENV)
 test_store_disk_evict_EXTRA := $(DISK_ENV)
-test_store_disk_flood_EXTRA := $(DISK_ENV)
+test_store_disk_flush_EXTRA := $(DISK_ENV)
 test_store_disk_health_EXTRA := $(DISK_ENV)
 test_store_disk_put_EXTRA := $(DISK_ENV)
 test_store_disk_rebuild_EXTRA := $(DISK_ENV)
+test_store_disk_room_EXTRA := $(DISK_ENV)
 test_store_disk_verify_EXTRA := $(DISK_ENV)
 test_store_model_EXTRA := $(DISK_ENV)

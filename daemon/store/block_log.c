@@ -474,7 +474,7 @@ scan_hand_out(struct block_log_scan *s, const struct record *rec, uint64_t end)
 {
 	uint64_t offset = s->offset;
 
-	s->offset = MIN_OF(offset + record_span(rec), end);
+	s->offset = s->good = MIN_OF(offset + record_span(rec), end);
 	s->searching = false;
 	return s->fn(rec, offset, s->ctx);
 }

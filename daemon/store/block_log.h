@@ -77,6 +77,7 @@ struct block_log_scan {
 	 * scan with -EAGAIN; the next call goes on with it. */
 	uint64_t search_max;
 	bool searching; /* the scan's own, false at first */
+	uint64_t good;  /* where the last record found ends; 0: none yet */
 };
 /* What fn returned, 0 at the end, -errno when the disk cannot be read: offset
  * is then where. */

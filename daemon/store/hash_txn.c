@@ -346,7 +346,8 @@ do_put(struct txn *t, struct hash_put *p)
 		r = room_for(t, e, older_bytes, &p->status);
 	if (r != 0 || p->status != STORE_OK)
 		return err_pass(r);
-	return err_pass(replace(t, e, older));
+	r = index_txn_reserve(t->index, hash_cost(e));
+	return r != 0 ? err_pass(r) : err_pass(replace(t, e, older));
 }
 
 static int

@@ -38,7 +38,9 @@
 #include "common/macros.h"
 #include "daemon/store/index_about.h"
 #include "daemon/store/index_file.h"
+#include "daemon/store/index_free.h"
 #include "daemon/store/index_guard.h"
+#include "daemon/store/index_reserve.h"
 
 #define OWN_TABLE "_index"
 #define ABOUT_KEY "about"
@@ -46,8 +48,7 @@
 #define READERS 32
 #define FLAGS   (MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD)
 
-#define DBI_FREE 0 /* LMDB's own, of free pages */
-#define NO_END   SIZE_MAX
+#define NO_END SIZE_MAX
 
 /* A read transaction and how far the file went when it began. */
 struct snapshot {
@@ -67,9 +68,15 @@ struct index {
 	MDB_dbi own;
 	atomic_bool damaged;
 	struct snapshot loop;
+	uint64_t live; /* bytes of pages in use, as loop sees them */
 	MDB_txn *write;
 	int write_error; /* the first one of this transaction */
 	int folder;
+	/* the store thread's */
+	uint64_t reserved; /* the file has all its blocks up to here */
+	uint64_t used;     /* when this transaction began */
+	uint64_t asked;    /* by index_txn_reserve() */
+	uint64_t spare;    /* free in the file; UINT64_MAX: not counted yet */
 };
 
 struct index_reader {
@@ -204,6 +211,28 @@ file_end(struct index *ix)
 		INSIDE(ix, mdb_env_stat(ix->env, &stat)) != 0)
 		return 0;
 	return (info.me_last_pgno + 1) * stat.ms_psize;
+}
+
+/* Moves *end on to what is used, kept behind, and more. */
+static bool
+reserve(struct index *ix, uint64_t *end, uint64_t more)
+{
+	uint64_t used = file_end(ix);
+	int fd;
+
+	ix->used = used;
+	return INSIDE(ix, mdb_env_get_fd(ix->env, &fd)) != 0 ||
+		index_reserve_extend(
+			fd, end, used + index_reserve_want(used) + more);
+}
+
+/* Holes within wait for the first transaction: the start is not to. */
+static void
+reserve_behind(struct index *ix)
+{
+	uint64_t end = file_end(ix);
+
+	(void)reserve(ix, &end, 0);
 }
 
 /*
@@ -404,46 +433,40 @@ find_map(struct index *ix, struct index_blob about)
 	return true;
 }
 
-static size_t
-count_lacking(const MDB_val *list, const struct index_file_lack *lack)
-{
-	const size_t *pages = list->mv_data;
-	size_t n = 0;
-
-	if (list->mv_size < sizeof(*pages) ||
-		pages[0] > list->mv_size / sizeof(*pages) - 1)
-		return 0;
-	for (size_t i = 1; i <= pages[0]; i++)
-		n += pages[i] >= lack->from && pages[i] < lack->to;
-	return n;
-}
-
 /* Whether every page that lacks in the file is one that LMDB knows as free. */
 static int
 check_lack(struct index *ix, MDB_txn *txn, const struct index_file_lack *lack)
 {
-	uint64_t n = 0;
-	MDB_val k = {0}, v = {0};
-	MDB_cursor *cursor;
+	uint64_t n;
 	int r;
 
 	if (lack->from == lack->to)
 		return 0;
-	r = INSIDE(ix, mdb_cursor_open(txn, DBI_FREE, &cursor));
+	r = index_result(ix,
+		index_free_between(ix->guard, txn, lack->from, lack->to, &n));
 	if (r != 0)
 		return err_pass(r);
-	for (;;) {
-		r = INSIDE(ix, mdb_cursor_get(cursor, &k, &v, MDB_NEXT));
-		if (r != 0)
-			break;
-		index_guard_enter(ix->guard);
-		n += count_lacking(&v, lack);
-		index_guard_leave();
-	}
-	cursor_close(ix, cursor);
-	if (r != -ENOENT)
-		return err_pass(r);
 	return n == lack->to - lack->from ? 0 : INDEX_DAMAGED;
+}
+
+/* 0 when they cannot be told. */
+static uint64_t
+free_bytes(struct index *ix, MDB_txn *txn, size_t below)
+{
+	uint64_t n;
+
+	if (index_result(ix, index_free_count(ix->guard, txn, below, &n)) != 0)
+		return 0;
+	return n * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void
+note_live(struct index *ix)
+{
+	if (!ix->loop.on)
+		return;
+	ix->live = ix->loop.end -
+		MIN_OF(free_bytes(ix, ix->loop.txn, SIZE_MAX), ix->loop.end);
 }
 
 static int
@@ -586,6 +609,9 @@ open_there(struct index *ix, const struct opening *o)
 		r = load(ix, o);
 	if (r == 0)
 		r = snapshot_begin(ix, &ix->loop);
+	note_live(ix);
+	if (r == 0)
+		reserve_behind(ix);
 	if (r < 0)
 		/* Found damaged, or only not to be had now? */
 		return index_is_damaged(ix) ? INDEX_DAMAGED : err_pass(r);
@@ -702,6 +728,13 @@ index_refresh(struct index *ix)
 		return;
 	snapshot_end(ix, &ix->loop);
 	(void)snapshot_begin(ix, &ix->loop);
+	note_live(ix);
+}
+
+uint64_t
+index_live_bytes(const struct index *ix)
+{
+	return ix->live;
 }
 
 bool
@@ -729,12 +762,55 @@ index_map_bytes(struct index *ix)
 int
 index_begin(struct index *ix)
 {
+	int r;
+
 	assert(ix->write == NULL);
 	if (index_is_damaged(ix))
 		return err_new(-EIO);
 	ix->write_error = 0;
-	return err_pass(
-		INSIDE(ix, mdb_txn_begin(ix->env, NULL, 0, &ix->write)));
+	r = INSIDE(ix, mdb_txn_begin(ix->env, NULL, 0, &ix->write));
+	if (r != 0)
+		return err_pass(r);
+	ix->asked = 0;
+	ix->spare = UINT64_MAX;
+	(void)reserve(ix, &ix->reserved, 0);
+	return 0;
+}
+
+/* In a transaction that writes LMDB does not show the lists.  What the last one
+ * freed cannot be used in this one. */
+static uint64_t
+spare_bytes(struct index *ix)
+{
+	struct snapshot s = {0};
+	uint64_t n = 0;
+
+	if (snapshot_begin(ix, &s) == 0)
+		n = free_bytes(ix, s.txn, mdb_txn_id(s.txn));
+	snapshot_done(ix, &s);
+	return n;
+}
+
+int
+index_txn_reserve(struct index *ix, uint64_t bytes)
+{
+	uint64_t end, more;
+
+	assert(ix->write != NULL);
+	ix->asked += bytes;
+	end = ix->used + index_reserve_want(ix->used) + ix->asked;
+	if (end <= ix->reserved)
+		return 0;
+	if (ix->spare == UINT64_MAX) {
+		more = (ix->asked + RESERVE_STEP - 1) / RESERVE_STEP *
+			RESERVE_STEP;
+		if (reserve(ix, &ix->reserved, more))
+			return 0;
+		ix->spare = spare_bytes(ix);
+	}
+	return end <= ix->reserved || end - ix->reserved <= ix->spare
+		? 0
+		: err_new(-ENOSPC);
 }
 
 /* The first failure is the transaction's, and stays its answer. */

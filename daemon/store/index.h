@@ -89,10 +89,13 @@ void index_refresh(struct index *);
  * left) or refuses to write since a commit broke off (MDB_PANIC: no mark):
  * reads go on, writes are -EIO, a restart helps.  Any thread. */
 bool index_is_damaged(const struct index *);
-/* Bytes of the file, free pages included (it never shrinks); of the map.  Any
- * thread. */
+/* Bytes of the file, free pages included (it never shrinks), what is kept
+ * behind it not; of the map.  Any thread. */
 uint64_t index_used_bytes(struct index *);
 uint64_t index_map_bytes(struct index *);
+/* Of the file those pages that are in use, as of the last index_refresh().
+ * Loop. */
+uint64_t index_live_bytes(const struct index *);
 
 /* Store thread.  -ENOSPC: map or disk full; -EIO; -ENOMEM: also more changes
  * than LMDB takes in one transaction; otherwise what the disk said (-EROFS).
@@ -100,6 +103,11 @@ uint64_t index_map_bytes(struct index *);
  * is answered the same: index_abort(), or index_commit(), which always ends
  * it. */
 int index_begin(struct index *);
+/* In a transaction that adds, before it does, for about so many bytes: -ENOSPC
+ * when the disk has no room for them and for what is kept behind the file
+ * besides (index_reserve.h), so that who removes always finds some.  The
+ * transaction is not over then. */
+int index_txn_reserve(struct index *, uint64_t bytes);
 /* -ENOENT.  Valid until the next change. */
 int index_txn_get(struct index *, unsigned table, struct index_blob key,
 	struct index_blob *ret_value);

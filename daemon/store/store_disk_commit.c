@@ -59,6 +59,14 @@ disk_commit_soon(struct store_disk *m)
 	disk_alarm(m, &m->commit_alarm, commit_alarm, m->commit_ms);
 }
 
+/* Between the parts of an eviction, if they need not wait for its end. */
+static bool
+is_turn_of_puts(const struct store_disk *m)
+{
+	return m->puts_turn && !m->make_room && m->batch.n == 0 &&
+		!STAILQ_EMPTY(&m->queue);
+}
+
 bool
 disk_commit_due(struct store_disk *m)
 {
@@ -74,7 +82,7 @@ disk_commit_due(struct store_disk *m)
 	return !generation_is_empty(m->committing) ||
 		m->commit_health != STORE_HEALTHY ||
 		(m->commit_wanted && !generation_is_empty(m->fresh)) ||
-		disk_victim(m) != NULL;
+		(disk_victim(m) != NULL && !is_turn_of_puts(m));
 }
 
 static void
@@ -139,6 +147,7 @@ commit_prepare(struct store_disk *m)
 	};
 	if (!c->pressure)
 		c->gen = m->committing;
+	c->covers = c->gen != NULL && STAILQ_EMPTY(&m->fresh->changes);
 	r = prepare_dirty(m, c);
 	if (r == 0)
 		r = disk_rows(m, true, &c->rows, &c->n_rows);
@@ -213,7 +222,7 @@ commit_run(struct store_disk *m)
 	c->result = commit_sync(m, c);
 	if (c->result == 0)
 		c->result = commit_index(m, c);
-	if (c->result == 0 && c->victim != NULL)
+	if (c->result == 0 && c->victim != NULL && c->evict_ended)
 		evict_unlink(m, c);
 	c->low = disk_is_low(m->folder);
 }
@@ -227,7 +236,7 @@ commit_succeeded(struct store_disk *m)
 	index_refresh(m->index);
 	m->generation++;
 	disk_rows_back(m, c->rows, c->n_rows);
-	for (size_t i = 0; i < c->n_dirty; i++)
+	for (size_t i = 0; c->covers && i < c->n_dirty; i++)
 		c->dirty[i]->dirty = false;
 	m->folder_dirty = false;
 	m->low = c->low;

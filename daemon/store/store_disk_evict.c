@@ -5,7 +5,9 @@
  * goes before they do.
  *
  * The volume is scanned by its own records, since the index cannot tell what
- * lies in it.  Blocks that were read since they came are copied to the
+ * lies in it.  That is done in parts, one for each commit, lest a volume of
+ * many small blocks hold up everything else and fill the memory with pages of
+ * the index.  Blocks that were read since they came are copied to the
  * youngest volume, at most half a volume full of them, so that every eviction
  * gives room; all others leave the index.  Entries that the scan does not
  * find, behind a damaged header, lead nowhere afterwards, which makes them
@@ -18,7 +20,13 @@
 #include "common/err.h"
 #include "daemon/store/store_disk_priv.h"
 
+#define EVICT_RECORDS 4096u /* at once */
+
 #define CARRY_KEPT 4096u /* of half a volume: headers and the like */
+
+/* So much of the cache's size may be in use by the index. */
+#define INDEX_PARTS 8u
+#define INDEX_LEAST (UINT64_C(256) << 10)
 
 static bool
 is_expired(const struct store_disk *m, const struct volume *v)
@@ -43,26 +51,49 @@ disk_can_evict(const struct store_disk *m)
 	return m->n_volumes > 1 || m->volumes[0]->length > VOLUME_HEADER;
 }
 
+/* The index counts for half of the limit at most: where that was lowered, its
+ * file may have more, and nothing would be left for blocks. */
+static uint64_t
+counted_bytes(const struct store_disk *m)
+{
+	uint64_t index = index_used_bytes(m->index);
+
+	return disk_bytes(m) - index + MIN_OF(index, m->max_bytes / 2);
+}
+
+/* The file of the index never shrinks, and a commit that changes it all over
+ * needs as much again; so blocks go before the index has the room of all. */
+static bool
+is_over_limit(const struct store_disk *m)
+{
+	return m->max_bytes != 0 &&
+		(counted_bytes(m) > m->max_bytes ||
+			index_live_bytes(m->index) >
+				MAX_OF(m->max_bytes / INDEX_PARTS,
+					INDEX_LEAST));
+}
+
 struct volume *
 disk_victim(struct store_disk *m)
 {
 	struct volume *v;
 
 	if (!disk_can_evict(m)) {
-		m->make_room = m->pressure = false;
+		m->make_room = m->pressure = m->low = false;
 		return NULL;
 	}
 	v = m->volumes[0];
-	if (m->make_room || m->low || is_idle(m, v) || is_expired(m, v))
+	if (v->evicted_to != 0 || m->make_room || m->low || is_idle(m, v) ||
+		is_expired(m, v))
 		return v;
-	return m->max_bytes != 0 && disk_bytes(m) > m->max_bytes ? v : NULL;
+	return is_over_limit(m) ? v : NULL;
 }
 
 bool
 disk_room_wanted(const struct store_disk *m)
 {
 	return m->max_bytes != 0 && disk_can_evict(m) &&
-		disk_bytes(m) + m->volume_bytes > m->max_bytes;
+		counted_bytes(m) + m->volume_bytes > m->max_bytes;
 }
 
 static int
@@ -103,6 +134,7 @@ evict_prepare(struct store_disk *m, struct commit *c, struct volume *v)
 	c->carry_max = m->volume_bytes / 2 > CARRY_KEPT
 		? m->volume_bytes / 2 - CARRY_KEPT
 		: 0;
+	c->carry_max -= MIN_OF(c->carry_max, v->carried);
 	if (c->carry && prepare_carry(m, c) != 0)
 		c->carry = false;
 	v->doomed = true;
@@ -116,7 +148,7 @@ struct eviction {
 	struct store_disk *m;
 	struct commit *c;
 	struct txn *txn;
-	uint64_t carried_bytes;
+	size_t n_left; /* records for this commit */
 	int error;
 };
 
@@ -194,7 +226,7 @@ carry(struct eviction *ev, const struct record *rec, uint64_t offset,
 	size_t n;
 
 	if (!c->carry || !volume_is_hot(c->victim, offset) ||
-		ev->carried_bytes + record_span(rec) > c->carry_max)
+		c->carried_bytes + record_span(rec) > c->carry_max)
 		return false;
 	buf = malloc(record_len(e));
 	if (buf == NULL ||
@@ -212,7 +244,7 @@ carry(struct eviction *ev, const struct record *rec, uint64_t offset,
 	}
 	e->volume = c->to->number;
 	e->offset = items[0].offset;
-	ev->carried_bytes += record_span(rec) + (n - 1) * RECORD_HEADER;
+	c->carried_bytes += record_span(rec) + (n - 1) * RECORD_HEADER;
 	c->carried++;
 	return true;
 }
@@ -229,16 +261,17 @@ evict_record(const struct record *rec, uint64_t offset, void *ctx)
 	ev->error = txn_segment(ev->txn, rec->id, rec->id_len);
 	if (ev->error != 0)
 		return 1;
+	ev->n_left--;
 	e = segrec_edit_find(edit, rec->index, rec->claim);
 	if (e == NULL || e->volume != ev->c->victim->number ||
 		e->offset != offset)
-		return 0;
+		return ev->n_left == 0;
 	ev->txn->changed = true;
 	if (carry(ev, rec, offset, e))
-		return 0;
+		return ev->n_left == 0;
 	segrec_edit_remove(edit, e);
 	ev->c->evicted++;
-	return 0;
+	return ev->n_left == 0;
 }
 
 /* From here on the volume is unknown: entries that name it fall out. */
@@ -259,9 +292,12 @@ forget_row(struct txn *t, uint32_t number)
 int
 evict_run(struct store_disk *m, struct commit *c, struct txn *t)
 {
-	struct eviction ev = {.m = m, .c = c, .txn = t};
+	struct eviction ev = {.m = m,
+		.c = c,
+		.txn = t,
+		.n_left = c->pressure ? SIZE_MAX : EVICT_RECORDS};
 	struct block_log_scan scan = {
-		.offset = VOLUME_HEADER,
+		.offset = MAX_OF(c->victim->evicted_to, VOLUME_HEADER),
 		.limit = c->victim->length,
 		.fn = evict_record,
 		.ctx = &ev,
@@ -270,8 +306,9 @@ evict_run(struct store_disk *m, struct commit *c, struct txn *t)
 	int r;
 
 	/* A volume that cannot be read goes all the same. */
-	if (opened)
-		(void)block_log_scan(&c->victim->file, &scan);
+	c->evict_ended =
+		!opened || block_log_scan(&c->victim->file, &scan) <= 0;
+	c->evicted_to = scan.offset;
 	r = ev.error;
 	if (r == 0 && c->to_length != 0) {
 		r = block_log_sync(&c->to->file);
@@ -280,8 +317,9 @@ evict_run(struct store_disk *m, struct commit *c, struct txn *t)
 	}
 	if (r == 0 && c->to_created)
 		r = block_log_sync_folder(m->folder);
-	if (r == 0)
-		r = forget_row(t, c->victim->number);
+	if (r != 0 || !c->evict_ended)
+		return err_pass(r);
+	r = forget_row(t, c->victim->number);
 	if (r == 0 && c->pressure) {
 		/* Whoever reads it holds its bytes on the disk, else. */
 		if (opened)
@@ -350,7 +388,12 @@ evict_end(struct store_disk *m, struct commit *c, int result)
 			m->stats.evicted += c->evicted;
 		m->stats.carried += c->carried;
 	}
-	if (result == 0 || c->unlinked) {
+	if (result == 0) {
+		v->evicted_to = c->evicted_to;
+		v->carried += c->carried_bytes;
+		m->puts_turn = !c->evict_ended;
+	}
+	if ((result == 0 && c->evict_ended) || c->unlinked) {
 		disk_volume_remove(m, v);
 		if (result != 0)
 			tell_index_later(m, v->number);

@@ -52,16 +52,16 @@ struct commit {
 	size_t n_rows;
 	struct volume **dirty;
 	size_t n_dirty;
+	bool covers; /* afterwards no volume has what the index does not know */
 	bool sync_folder;
-	uint32_t next_number;
-	uint32_t fence;
+	uint32_t next_number, fence;
 	/* an eviction on the way */
 	struct volume *victim;
 	bool carry;
 	bool pressure; /* no room on the disk: its bytes go first */
 	struct volume *to;
-	bool to_create;
-	uint64_t carry_max;
+	bool to_create, evict_ended;
+	uint64_t carry_max, evicted_to;
 	uint64_t now_s;
 	uint64_t salt;
 	/* answers */
@@ -71,7 +71,7 @@ struct commit {
 	uint64_t to_length;
 	bool low; /* less free space on the disk than is to be left */
 	bool unlinked;
-	uint64_t evicted, carried;
+	uint64_t evicted, carried, carried_bytes;
 };
 
 struct flushed_owner {
@@ -86,6 +86,7 @@ struct rebuild {
 	bool turn;       /* a batch was before */
 	uint32_t number; /* the volume at hand */
 	uint64_t offset;
+	uint64_t good; /* where its last record found ends */
 	bool searching;
 	uint32_t end;
 	struct flushed_owner *flushed; /* since it began */
@@ -101,6 +102,7 @@ struct rebuild {
 	int result;
 	bool volume_ended;
 	uint64_t next_offset;
+	uint64_t next_good;
 	bool next_searching;
 };
 
@@ -151,8 +153,8 @@ struct store_disk {
 
 	bool commit_wanted;
 	bool commit_alarmed;
-	bool make_room; /* an eviction before anything else */
-	bool pressure;  /* the disk, or the index, has no room */
+	bool make_room, puts_turn; /* see disk_victim(), disk_commit_due() */
+	bool pressure;             /* the disk, or the index, has no room */
 	bool low;
 	uint64_t retry_ms; /* no commit and no rebuild before */
 
@@ -280,7 +282,6 @@ void evict_end(struct store_disk *, struct commit *, int result);
 void disk_rebuild_begin(struct store_disk *);
 bool disk_rebuild_start(struct store_disk *);
 void disk_rebuild_end(struct store_disk *);
-/* Volumes below are being scanned; 0: none. */
 uint32_t disk_rebuild_fence(const struct store_disk *);
 int rebuild_note_flush(struct store_disk *, const struct store_owner *);
 

@@ -27,6 +27,8 @@
 #define BATCH_ITEMS    1024u
 #define BATCH_BYTES    (UINT64_C(64) << 20)
 #define COMMIT_CHANGES 16384u
+/* No more may wait, whatever keeps commits from coming to pass. */
+#define CHANGES_MOST (4 * COMMIT_CHANGES)
 
 enum decision {
 	DECIDE_NOTHING,
@@ -612,6 +614,7 @@ disk_batch_start(struct store_disk *m)
 {
 	int r;
 
+	m->puts_turn = false;
 	if (m->batch.n == 0)
 		batch_collect(m);
 	if (m->batch.n == 0)
@@ -650,9 +653,15 @@ disk_put(struct block_store *base, struct store_put *p)
 	struct store_disk *m = disk_of(base);
 	struct request *r = (void *)p->store_private;
 	enum store_status status;
+	bool refused;
 
 	request_init(r, m, REQUEST_PUT);
-	if (disk_refuses(m, &status)) {
+	refused = disk_refuses(m, &status);
+	if (!refused && m->fresh->n_changes >= CHANGES_MOST) {
+		refused = true;
+		status = STORE_NO_MEMORY;
+	}
+	if (refused) {
 		for (size_t i = 0; i < p->n_refs; i++)
 			p->refs[i].status = status;
 		request_answer_later(r, STORE_OK);

@@ -397,7 +397,7 @@ bool
 read_error_is_ours(int error)
 {
 	return error == -ENOMEM || error == -EMFILE || error == -ENFILE ||
-		error == -ENOENT;
+		error == -ENOENT || error == -EACCES || error == -EPERM;
 }
 
 static void

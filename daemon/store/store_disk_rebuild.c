@@ -56,6 +56,7 @@ disk_rebuild_end(struct store_disk *m)
 	m->rebuild = (struct rebuild){0};
 }
 
+/* Volumes below are being scanned; 0: none. */
 uint32_t
 disk_rebuild_fence(const struct store_disk *m)
 {
@@ -182,6 +183,16 @@ replay(const struct record *rec, uint64_t offset, void *ctx)
 		clock_now_us() > rb->deadline_us;
 }
 
+/* What a crash left of a record at the end, and nothing that counts follows. */
+static void
+cut_tail(struct volume *v, uint64_t good, struct volume_row *row)
+{
+	good = MAX_OF(good, VOLUME_HEADER);
+	if (good >= v->file.length || block_log_truncate(&v->file, good) != 0)
+		return;
+	row->length = v->file.length;
+}
+
 /* A volume that cannot be read any further has ended. */
 static int
 slice_scan(struct store_disk *m, struct rebuild *rb)
@@ -193,6 +204,7 @@ slice_scan(struct store_disk *m, struct rebuild *rb)
 		.ctx = rb,
 		.search_max = SLICE_SEARCH,
 		.searching = rb->searching,
+		.good = rb->good,
 	};
 	struct volume_row *row;
 	int r;
@@ -207,10 +219,14 @@ slice_scan(struct store_disk *m, struct rebuild *rb)
 		return err_pass(rb->error);
 	rb->volume_ended = r <= 0 && r != -EAGAIN;
 	rb->next_offset = scan.offset;
+	rb->next_good = scan.good;
 	rb->next_searching = scan.searching;
 	row = txn_row(rb->txn, rb->volume->number);
-	if (row != NULL)
-		row->changed = true;
+	if (row == NULL)
+		return 0;
+	row->changed = true;
+	if (r == 0)
+		cut_tail(rb->volume, scan.good, row);
 	return 0;
 }
 
@@ -270,6 +286,8 @@ slice_done(struct store_disk *m, bool ran)
 	rb->rows = NULL;
 	if (rb->volume != NULL) {
 		rb->number = rb->volume->number;
+		if (r == 0)
+			rb->volume->length = rb->volume->committed;
 		volume_release(m, rb->volume);
 		rb->volume = NULL;
 	}
@@ -288,9 +306,11 @@ slice_done(struct store_disk *m, bool ran)
 	} else if (rb->volume_ended) {
 		rb->number++;
 		rb->offset = VOLUME_HEADER;
+		rb->good = 0;
 		rb->searching = false;
 	} else {
 		rb->offset = rb->next_offset;
+		rb->good = rb->next_good;
 		rb->searching = rb->next_searching;
 	}
 }
@@ -304,11 +324,13 @@ next_volume(struct store_disk *m)
 	for (size_t i = 0; i < m->n_volumes; i++) {
 		struct volume *v = m->volumes[i];
 
-		if (v->number < rb->number || v->number >= rb->end)
+		if (v->number < rb->number || v->number >= rb->end ||
+			v->evicted_to != 0)
 			continue;
 		if (v->number != rb->number) {
 			rb->number = v->number;
 			rb->offset = VOLUME_HEADER;
+			rb->good = 0;
 			rb->searching = false;
 		}
 		return v;

@@ -28,10 +28,7 @@
 #include "daemon/store/store_disk_priv.h"
 
 #define STATE_LEN       16u
-#define OWNER_KEY       20u
 #define SEGREC_SIZE_MAX (1u << 20)
-/* Segments of an owner that are looked up at once. */
-#define FLUSH_IDS 4096u
 
 static void
 put_u64(uint8_t *dst, uint64_t v)
@@ -277,8 +274,8 @@ segment_load(struct txn *t, const uint8_t *id, size_t id_len)
 }
 
 /* Whether the segment at hand has a block of that owner. */
-static bool
-segment_has_owner(const struct txn *t, uint32_t number)
+bool
+txn_has_owner(const struct txn *t, uint32_t number)
 {
 	uint32_t bit = 0;
 
@@ -363,12 +360,16 @@ segment_save_owners(struct txn *t)
 {
 	int r = 0;
 
-	for (uint32_t i = 0; r == 0 && i < t->edit.n_owners; i++)
-		if (!was_before(t, t->edit.owners[i]) &&
-			segment_has_owner(t, t->edit.owners[i]))
-			r = owner_comes(t, t->edit.owners[i]);
+	for (uint32_t i = 0; r == 0 && i < t->edit.n_owners; i++) {
+		uint32_t number = t->edit.owners[i];
+
+		/* He may have come and gone: nothing of him may be left. */
+		if (!was_before(t, number))
+			r = txn_has_owner(t, number) ? owner_comes(t, number)
+						     : owner_leaves(t, number);
+	}
 	for (uint32_t i = 0; r == 0 && i < t->n_before; i++)
-		if (!segment_has_owner(t, t->before[i]))
+		if (!txn_has_owner(t, t->before[i]))
 			r = owner_leaves(t, t->before[i]);
 	return err_pass(r);
 }
@@ -392,8 +393,8 @@ segment_write(struct txn *t)
 	return err_pass(r);
 }
 
-static int
-segment_save(struct txn *t)
+int
+txn_segment_save(struct txn *t)
 {
 	int r = 0;
 
@@ -416,7 +417,7 @@ txn_segment(struct txn *t, const uint8_t *id, size_t id_len)
 
 	if (t->id_len == id_len && memcmp(t->id, id, id_len) == 0)
 		return 0;
-	r = segment_save(t);
+	r = txn_segment_save(t);
 	if (r == 0)
 		r = segment_load(t, id, id_len);
 	return err_pass(r);
@@ -443,7 +444,7 @@ save_rows(struct txn *t)
 int
 txn_commit(struct txn *t, uint32_t next_number)
 {
-	int r = segment_save(t);
+	int r = txn_segment_save(t);
 
 	if (r == 0)
 		r = save_rows(t);
@@ -484,8 +485,8 @@ txn_owner_name(struct txn *t, uint32_t number, struct store_owner *ret)
 }
 
 /* Both rows must agree, since a bit may have flipped in one. */
-static int
-owner_find(struct txn *t, const struct store_owner *owner, uint32_t *ret)
+int
+txn_owner_find(struct txn *t, const struct store_owner *owner, uint32_t *ret)
 {
 	struct store_owner name;
 	struct index_blob value;
@@ -519,7 +520,7 @@ static int
 owner_number(struct txn *t, const struct store_owner *owner, uint32_t *ret)
 {
 	uint8_t key[OWNER_KEY], number[4];
-	int r = owner_find(t, owner, ret);
+	int r = txn_owner_find(t, owner, ret);
 
 	if (r != -ENOENT)
 		return err_pass(r);
@@ -554,11 +555,14 @@ owner_bit(struct txn *t, const struct store_owner *owner, uint32_t *ret)
 	t->changed = true;
 	if (lost == UINT32_MAX)
 		return 0;
+	/* Others are seen to when the segment is written. */
+	if (!was_before(t, lost))
+		r = owner_leaves(t, lost);
 	/* A block that nobody owns could never be flushed. */
 	for (size_t i = t->edit.n; i-- > 0;)
 		if (t->edit.entries[i].owners == 0)
 			segrec_edit_remove(&t->edit, &t->edit.entries[i]);
-	return 0;
+	return err_pass(r);
 }
 
 static void
@@ -630,9 +634,12 @@ change_drop(struct txn *t, const struct change *c)
 int
 txn_change(struct txn *t, const struct change *c)
 {
+	int r;
+
 	switch (c->kind) {
 	case CHANGE_PUT:
-		return err_pass(txn_put(t, c));
+		r = index_txn_reserve(t->index, 2 * SEGREC_ENTRY);
+		return r != 0 ? err_pass(r) : err_pass(txn_put(t, c));
 	case CHANGE_OWNER:
 		return err_pass(change_owner(t, c));
 	case CHANGE_DROP:
@@ -643,105 +650,6 @@ txn_change(struct txn *t, const struct change *c)
 		return err_pass(txn_volume_gone(t, c->at.volume));
 	}
 	return 0;
-}
-
-/* Ids of an owner's segments, each behind its length. */
-struct owned {
-	const uint8_t *key;
-	struct buf ids;
-	size_t n, max;
-};
-
-static bool
-owned_add(struct index_blob key, struct index_blob value, void *ctx)
-{
-	struct owned *o = ctx;
-
-	if (key.len != 4 || memcmp(key.data, o->key, 4) != 0)
-		return false;
-	if (value.len == 0 || value.len > STORE_ID_MAX)
-		return true;
-	buf_u8(&o->ids, (uint8_t)value.len);
-	buf_append(&o->ids, value.data, value.len);
-	return ++o->n < o->max && buf_error(&o->ids) == 0;
-}
-
-static void
-disown(struct txn *t, uint32_t number, uint32_t below)
-{
-	uint32_t bit = 0;
-
-	for (uint32_t i = 0; i < t->edit.n_owners; i++)
-		if (t->edit.owners[i] == number)
-			bit = UINT32_C(1) << i;
-	for (size_t i = t->edit.n; i-- > 0;) {
-		struct segrec_entry *e = &t->edit.entries[i];
-
-		if (!(e->owners & bit) || e->volume >= below)
-			continue;
-		t->changed = true;
-		e->owners &= ~bit;
-		if (e->owners == 0)
-			segrec_edit_remove(&t->edit, e);
-	}
-}
-
-static int
-flush_owned(struct txn *t, uint32_t number, uint32_t below, struct owned *o)
-{
-	struct index_blob key = {o->key, 4};
-	size_t at = 0;
-	int r = 0;
-
-	while (r == 0 && at < o->ids.len) {
-		const uint8_t *id = o->ids.data + at + 1;
-		size_t len = o->ids.data[at];
-
-		at += 1 + len;
-		r = txn_segment(t, id, len);
-		if (r == 0)
-			disown(t, number, below);
-		/* Also where the segment knows nothing of him. */
-		if (r == 0 && !segment_has_owner(t, number))
-			r = index_txn_delete(t->index, T_OWNED, key,
-				(struct index_blob){id, len});
-	}
-	return err_pass(r);
-}
-
-/* One round takes up to FLUSH_IDS segments; those that keep a block of his
- * would come again, so there is one round only where that can be. */
-int
-txn_flush(struct txn *t, const struct store_owner *owner, uint32_t below)
-{
-	uint8_t key[4];
-	struct owned o = {.key = key, .max = FLUSH_IDS};
-	uint32_t number;
-	int r;
-
-	r = segment_save(t);
-	if (r == 0)
-		r = owner_find(t, owner, &number);
-	if (r != 0)
-		return r == -ENOENT ? 0 : err_pass(r);
-	if (below != UINT32_MAX)
-		o.max = SIZE_MAX;
-	number_key(key, number);
-	buf_init(&o.ids, SIZE_MAX);
-	do {
-		o.n = 0;
-		buf_reset(&o.ids);
-		r = index_txn_each(t->index, T_OWNED,
-			(struct index_blob){key, sizeof(key)}, owned_add, &o);
-		if (r == 0)
-			r = buf_error(&o.ids);
-		if (r == 0)
-			r = flush_owned(t, number, below, &o);
-		if (r == 0)
-			r = segment_save(t);
-	} while (r == 0 && o.n == o.max);
-	buf_done(&o.ids);
-	return err_pass(r);
 }
 
 int

@@ -46,12 +46,18 @@ int txn_segment(struct txn *, const uint8_t *id, size_t id_len);
 struct volume_row *txn_row(struct txn *, uint32_t number);
 int txn_change(struct txn *, const struct change *);
 int txn_put(struct txn *, const struct change *);
-/* Blocks in volumes from below on stay. */
+/* The segment at hand is written, if it was changed; there is none then. */
+int txn_segment_save(struct txn *);
+/* Whether the segment at hand has a block of that owner. */
+bool txn_has_owner(const struct txn *, uint32_t number);
+/* store_disk_flush.c.  Blocks in volumes from below on stay. */
 int txn_flush(struct txn *, const struct store_owner *, uint32_t below);
 int txn_clear(struct txn *);
 int txn_volume_gone(struct txn *, uint32_t number);
 /* -ENOENT */
 int txn_owner_name(struct txn *, uint32_t number, struct store_owner *ret);
+/* -ENOENT also where his two rows do not agree. */
+int txn_owner_find(struct txn *, const struct store_owner *, uint32_t *ret);
 int txn_state_set(struct txn *, const char *name, uint64_t value);
 int txn_state_get(struct txn *, const char *name, uint64_t *ret);
 /* The loop's. -ENOENT; -EBADMSG: damaged. */
@@ -60,12 +66,13 @@ int disk_state(struct index *, const char *name, uint64_t *ret);
 #define STATE_NEXT_OWNER  "next owner"
 #define STATE_REBUILDING  "rebuilding"
 
+#define OWNER_KEY      20u
 #define VOLUME_ROW_LEN 48u
 void volume_row_build(uint8_t *dst, const struct volume_row *);
 bool volume_row_parse(
 	struct volume_row *ret, struct index_blob key, struct index_blob value);
-void owner_key(uint8_t dst[20], const struct store_owner *);
-void owner_unkey(struct store_owner *, const uint8_t src[20]);
+void owner_key(uint8_t dst[OWNER_KEY], const struct store_owner *);
+void owner_unkey(struct store_owner *, const uint8_t src[OWNER_KEY]);
 void number_key(uint8_t dst[4], uint32_t number);
 uint32_t number_unkey(const uint8_t src[4]);
 

@@ -27,8 +27,10 @@ struct volume {
 	uint64_t length;
 	uint64_t committed; /* what lies before belongs to a commit */
 	uint64_t born_s;
-	uint64_t newest_s; /* when the youngest block was born */
-	uint64_t blocks;   /* live ones, as of the last commit */
+	uint64_t evicted_to; /* where its eviction goes on; 0: none has begun */
+	uint64_t carried;    /* bytes, by it */
+	uint64_t newest_s;   /* when the youngest block was born */
+	uint64_t blocks;     /* live ones, as of the last commit */
 	uint64_t bytes;
 	uint8_t *hot; /* a bit for each HOT_UNIT; NULL: nothing was read */
 	size_t hot_len;

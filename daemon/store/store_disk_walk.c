@@ -6,9 +6,9 @@
  * and goes meanwhile as it finds it.
  *
  * A step belongs to one thread other than the loop.  It has the volumes that
- * were there when it began; since numbers only grow, an entry that names a
- * higher one is younger than the step, and one that names a missing one leads
- * nowhere.
+ * were there when it began; since numbers only grow, an entry that names one
+ * which was not given by then is younger than the step, and one that names any
+ * other that is missing leads nowhere.
  */
 #include "daemon/store/store_disk_walk.h"
 
@@ -18,6 +18,16 @@
 
 #include "common/err.h"
 #include "daemon/store/store_disk_priv.h"
+
+/* A commit that is on its way may name the volume to which it carries blocks
+ * before the loop knows of it. */
+static uint32_t
+first_unknown(const struct store_disk *m)
+{
+	return m->commit.to_create && m->commit.to != NULL
+		? m->commit.to->number
+		: m->next_number;
+}
 
 int
 walk_prepare(struct store_disk *m, struct walk *w)
@@ -30,6 +40,7 @@ walk_prepare(struct store_disk *m, struct walk *w)
 		m->volumes[i]->refs++;
 		w->volumes[i] = (struct walk_volume){m->volumes[i], false};
 	}
+	w->first_unknown = first_unknown(m);
 	w->index = m->index;
 	w->folder = m->folder;
 	w->bytes = w->blocks = 0;
@@ -55,13 +66,6 @@ walk_volume(struct walk *w, uint32_t number)
 	return lo < w->n_volumes && w->volumes[lo].volume->number == number
 		? &w->volumes[lo]
 		: NULL;
-}
-
-static bool
-is_younger(const struct walk *w, uint32_t number)
-{
-	return w->n_volumes == 0 ||
-		w->volumes[w->n_volumes - 1].volume->number < number;
 }
 
 static bool
@@ -101,7 +105,7 @@ walk_block(struct walk *w, struct index_blob key, const struct segrec_entry *e)
 	int r;
 
 	if (v == NULL) {
-		if (!is_younger(w, e->volume))
+		if (e->volume < w->first_unknown)
 			walk_note(w, key, e, true);
 		return 0;
 	}

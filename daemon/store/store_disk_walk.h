@@ -33,6 +33,7 @@ struct walk {
 	uint64_t budget;
 	size_t n_volumes;
 	struct walk_volume *volumes;
+	uint32_t first_unknown; /* numbers from here on tell nothing */
 	uint8_t *buf;
 	size_t buf_len;
 	/* its answers */

@@ -14,7 +14,7 @@
 enum store_report {
 	STORE_REPORT_OPENED,     /* new or found */
 	STORE_REPORT_FOREIGN,    /* another format or machine's: begun anew */
-	STORE_REPORT_DAMAGED,    /* index put aside; blocks: it is rebuilt */
+	STORE_REPORT_DAMAGED,    /* index begun anew; blocks: it is rebuilt */
 	STORE_REPORT_REBUILDING, /* the index is made again from the volumes */
 	STORE_REPORT_REBUILT,
 	STORE_REPORT_FULL,         /* no room: adds are refused from now on */
@@ -30,7 +30,8 @@ struct store_host {
 	const struct env *env;  /* jobs on workers, random, time */
 	struct work_pool *pool; /* the store thread: a pool of one */
 	/* Calls fn(ctx) on the loop in delay_ms, once; a later call for the
-	 * same ctx replaces it; UINT64_MAX: never. */
+	 * same fn and ctx replaces it; UINT64_MAX: never.  A few pairs have
+	 * their places for ever (STORE_ALARMS in manager_store.h). */
 	void (*alarm)(void *host_ctx, void (*fn)(void *ctx), void *ctx,
 		uint64_t delay_ms);
 	/* Wall clock, seconds since 1970. */

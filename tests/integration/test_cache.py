@@ -86,7 +86,9 @@ def ids(folder, **kwargs):
     ["flush", "--content", MINE.hex() + "00"], ["verify", "x"],
     ["verify", "--nope"], ["set-size"], ["set-size", "data"],
     ["set-size", "other", "1G"], ["set-size", "data", "1G", "x"],
-    ["set-size", "data", "1" * 100]])
+    ["set-size", "data", "1" * 100], ["set-size", "data", "much"],
+    ["set-size", "data", "0.5%"], ["set-size", "hash", "101%"],
+    ["set-size", "hash", "0%"], ["set-size", "hash", "%"]])
 def test_usage(folder, args):
     result = folder.ctl("cache", *args)
     assert (result.code, result.out) == (USAGE, "")
@@ -226,8 +228,8 @@ def test_set_size(folder, daemons):
     assert shown["hash"]["max_bytes"] == 3 << 20
     for size in ("", "x", "10Q", "0x10", "1e3"):
         result = folder.ctl("cache", "set-size", "data", size)
-        assert result.code == FAILED
-        assert "not a size" in result.err
+        assert result.code == USAGE
+        assert "a size is" in result.err
     assert folder.json("cache", "show") == shown
     # A reload and a restart keep it.
     assert folder.ctl("reload").code == OK

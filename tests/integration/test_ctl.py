@@ -12,7 +12,7 @@ from conftest import BUILD, CTL, ROOT, run
 OK, FAILED, USAGE, UNAVAILABLE, PERMISSION = 0, 1, 2, 3, 4
 LOCKED, NOT_FOUND, PROBLEMS = 5, 6, 7
 COMMANDS = ["status", "sessions", "operations", "cancel", "ci", "config",
-            "cache", "publish", "unpublish", "published", "reload"]
+            "cache", "publish", "unpublish", "published", "secret", "reload"]
 
 
 @pytest.mark.parametrize("args", [
@@ -105,9 +105,11 @@ def test_text(folder, daemon):
     assert status.code == OK
     assert "available" in status.out
     assert "operations started" not in status.out
+    assert "rebuild left" not in status.out
     assert "] 0.0 %" in status.out
     assert "savings     read from the cache 0 B, fetched" in status.out
-    assert "operations started" in folder.ctl("status", "--all").out
+    everything = folder.ctl("status", "--all").out
+    assert "operations started" in everything and "rebuild left" in everything
     assert folder.ctl("sessions").out == "no sessions\n"
     assert folder.ctl("-q", "sessions").out == ""
     shown = folder.ctl("config", "show", "--origin").out
@@ -233,3 +235,8 @@ def test_completion_knows_every_command():
               "m); COMP_CWORD=2; _peerdistctl; echo ${COMPREPLY[@]}")
     assert run(["bash", "-c", script],
                env={"PATH": f"{BUILD}:{os.environ['PATH']}"}).out == "make\n"
+
+
+def test_complaints_name_the_program():
+    for args in (["status", "--nope"], ["ci", "show", "--nope"]):
+        assert run([CTL, *args]).err.startswith("peerdistctl: ")

@@ -4,6 +4,7 @@
 import os
 import pathlib
 import pty
+import re
 import select
 import subprocess
 import time
@@ -12,8 +13,8 @@ import pytest
 
 import content
 import ipc
-from conftest import (CTL, DEADLINE, OTHER_UID, as_uid, needs_root,
-                      temporary_folder)
+from conftest import (BUILD, CTL, DEADLINE, OTHER_UID, ROOT, as_uid,
+                      needs_root, run, temporary_folder)
 
 OK, FAILED, USAGE, LOCKED, NOT_FOUND = 0, 1, 2, 5, 6
 NOT_FOUND_CODE = 1168
@@ -96,6 +97,15 @@ def test_usage(folder, args):
     assert "Usage: peerdistctl" in result.err
 
 
+def completed(folder, *words):
+    """What the shell offers for the last word of a command line."""
+    line = ["peerdistctl", "--socket", str(folder.socket), *words]
+    script = (f"source {ROOT}/ctl/completion.bash; COMP_WORDS=(\"$@\"); "
+              "COMP_CWORD=$(($# - 1)); _peerdistctl; echo ${COMPREPLY[@]}")
+    return run(["bash", "-c", script, "bash", *line], env={
+        "PATH": f"{BUILD}:{os.environ['PATH']}"}).out.split()
+
+
 def test_publish_and_take_back(folder, daemon, tree):
     assert folder.ctl("published", "ls").out == "nothing is published\n"
     assert folder.ctl("-q", "published", "ls").out == ""
@@ -114,7 +124,12 @@ def test_publish_and_take_back(folder, daemon, tree):
     assert len(listed.splitlines()) == 2 and path in listed
     shown = folder.json("published", "show", number)
     assert {k: shown[k] for k in row} == row
-    assert path in folder.ctl("published", "show", number).out
+    text = folder.ctl("published", "show", number).out
+    assert path in text and str(row["published"]) not in text
+    assert re.search(r"^published +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", text,
+                     re.M)
+    assert completed(folder, "unpublish", "") == [number, "--help"]
+    assert completed(folder, "published", "show", "") == [number, "--help"]
     assert folder.ctl("unpublish", number).out == "unpublished\n"
     assert rows(folder) == []
     for command in (["unpublish"], ["published", "show"]):

@@ -262,6 +262,52 @@ test_damaged_header(void **state)
 		assert_int_equal(get(i), i % 250 + 1);
 }
 
+static off_t
+volume_size(const char *name)
+{
+	char path[128];
+	struct stat st;
+
+	disk_env_path(&x, name, path);
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_size;
+}
+
+/* What a crash left of the last record is cut off; damage before it is not. */
+static void
+test_half_a_record(void **state)
+{
+	char name[32], path[128];
+	off_t size;
+
+	for (uint32_t i = 0; i < 30; i++)
+		put(i, &alice);
+	disk_env_sync(&x);
+	assert_true(disk_env_first_volume(&x, name));
+	size = volume_size(name);
+	put(30, &alice);
+	disk_env_sync(&x);
+	disk_env_close(&x);
+	disk_env_path(&x, name, path);
+	assert_int_equal(truncate(path, size + 700), 0);
+	disk_env_unlink(&x, "index.mdb");
+	disk_env_open(&x);
+	rebuild_wait();
+	assert_int_equal(disk_verify_all(&x, false).damaged_volumes, 0);
+	assert_int_equal(volume_size(name), size);
+	assert_int_equal(get(29), 30);
+	assert_int_equal(get(30), 0);
+	put(31, &alice);
+	disk_env_close(&x);
+	disk_env_open(&x);
+	assert_int_equal(disk_verify_all(&x, false).damaged_volumes, 0);
+	disk_env_flip(&x, name, 64 + 20);
+	lose_index();
+	rebuild_wait();
+	assert_int_equal(volume_size(name), size);
+	assert_int_equal(disk_verify_all(&x, false).damaged_volumes, 1);
+}
+
 /* A volume without a header has nothing that could be trusted. */
 static void
 test_damaged_volume_header(void **state)
@@ -529,6 +575,7 @@ main(void)
 		TEST(test_clear_while_it_runs),
 		TEST(test_limit_while_it_runs),
 		TEST(test_damaged_header),
+		TEST(test_half_a_record),
 		TEST(test_damaged_volume_header),
 		TEST(test_index_is_garbage),
 		TEST(test_nothing),

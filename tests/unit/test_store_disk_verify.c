@@ -244,6 +244,79 @@ test_scrubber_rests(void **state)
 	assert_true(disk_stats_of(&x).scrubbed_bytes > once);
 }
 
+/* A volume that left to make room, while the index could not be told. */
+static void
+lose_volumes(uint32_t n)
+{
+	put_some(n);
+	disk_env_sync(&x);
+	put_some(n + 1);
+	disk_fault(FAULT_WRITE, ENOSPC, ".mdb");
+	disk_env_sync(&x);
+	disk_faults_off();
+	disk_env_time(&x, 2000);
+	disk_env_sync(&x);
+	assert_int_equal(disk_env_files(&x, ".vol"), disk_stats_of(&x).volumes);
+}
+
+static void
+assert_repaired(void)
+{
+	struct store_verify v = disk_verify_all(&x, false);
+
+	disk_env_sync(&x);
+	assert_int_equal(v.dangling, 0);
+	assert_int_equal(v.rotten, 0);
+	disk_env_close(&x);
+	disk_env_open(&x);
+	v = disk_verify_all(&x, false);
+	assert_int_equal(v.dangling, 0);
+	assert_int_equal(v.blocks, disk_stats_of(&x).blocks);
+}
+
+static void
+test_repairs_what_leads_nowhere(void **state)
+{
+	uint64_t n;
+
+	lose_volumes(200);
+	n = disk_verify_all(&x, false).dangling;
+	assert_true(n > 0);
+	assert_int_equal(disk_verify_all(&x, false).dangling, n);
+	assert_int_equal(disk_verify_all(&x, true).dangling, n);
+	disk_env_sync(&x);
+	assert_repaired();
+}
+
+/* Nor if no volume is left. */
+static void
+test_repairs_what_is_left_of_the_last(void **state)
+{
+	uint64_t n;
+
+	lose_volumes(20);
+	assert_int_equal(disk_stats_of(&x).volumes, 0);
+	n = disk_verify_all(&x, false).dangling;
+	assert_true(n > 0);
+	assert_int_equal(disk_verify_all(&x, true).dangling, n);
+	disk_env_sync(&x);
+	assert_repaired();
+}
+
+static void
+test_scrubber_repairs(void **state)
+{
+	lose_volumes(200);
+	disk_env_time(&x, 300000);
+	disk_env_settle(&x);
+	for (int i = 0; i < 20; i++) {
+		disk_env_time(&x, 60000);
+		disk_env_settle(&x);
+	}
+	disk_env_sync(&x);
+	assert_repaired();
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int
@@ -258,6 +331,9 @@ main(void)
 		TEST(test_cleared_meanwhile),
 		TEST(test_scrubber),
 		TEST(test_scrubber_rests),
+		TEST(test_repairs_what_leads_nowhere),
+		TEST(test_repairs_what_is_left_of_the_last),
+		TEST(test_scrubber_repairs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -152,7 +152,7 @@ static void
 model_flush(unsigned owner)
 {
 	for (uint32_t i = 0; i < KEYS; i++) {
-		now.keys[i].owners &= (uint8_t)~(1u << owner);
+		now.keys[i].owners &= (uint8_t) ~(1u << owner);
 		if (now.keys[i].owners == 0)
 			model_remove(i);
 	}
@@ -389,8 +389,8 @@ do_read(void)
 		enum store_status status = disk_read_status(&x, ref_of(key));
 
 		if (world != ILL)
-			assert_true(status == STORE_OK ||
-				status == STORE_MISSING);
+			assert_true(
+				status == STORE_OK || status == STORE_MISSING);
 		if (status == STORE_OK)
 			assert_int_equal(x.seen[0], byte_of(key));
 		if (status != STORE_ROTTEN)
@@ -398,8 +398,8 @@ do_read(void)
 	}
 }
 
-static struct store_list
-list_all(struct store_listed rows[SEGMENTS], int owner);
+static struct store_list list_all(
+	struct store_listed rows[SEGMENTS], int owner);
 
 /* Blocks of a segment that an owner has; -1: anybody. */
 static uint32_t
@@ -415,8 +415,20 @@ model_count(const struct model *m, uint32_t segment, int owner)
 	return n;
 }
 
-/* Of each segment, how much of it whose list tells. */
+static uint32_t
+model_count_proved(const struct model *m, uint32_t segment)
+{
+	const struct key *k = &m->keys[segment * INDEXES * CLAIMS];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < INDEXES * CLAIMS; i++)
+		n += k[i].owners != 0 && k[i].proved;
+	return n;
+}
+
+/* Of each segment, how much of it whose list tells; and the proved ones. */
 static uint32_t counts[OWNERS + 1][SEGMENTS];
+static uint32_t proved[SEGMENTS];
 
 static void
 look_lists(void)
@@ -429,6 +441,11 @@ look_lists(void)
 		memset(n, 0, sizeof(counts[0]));
 		for (size_t i = 0; i < l.n_rows; i++)
 			n[rows[i].id[0] - 0x10] = rows[i].blocks;
+		if (owner >= 0)
+			continue;
+		memset(proved, 0, sizeof(proved));
+		for (size_t i = 0; i < l.n_rows; i++)
+			proved[rows[i].id[0] - 0x10] = rows[i].proved;
 	}
 }
 
@@ -448,10 +465,13 @@ is_model(const struct model *m)
 	for (uint32_t i = 0; i < KEYS; i++)
 		if (there[i] != (m->keys[i].owners != 0 && !is_sealed(i)))
 			return false;
-	for (uint32_t s = 0; s < SEGMENTS; s++)
+	for (uint32_t s = 0; s < SEGMENTS; s++) {
 		for (int owner = -1; owner < (int)OWNERS; owner++)
 			if (counts[owner + 1][s] != model_count(m, s, owner))
 				return false;
+		if (proved[s] != model_count_proved(m, s))
+			return false;
+	}
 	return true;
 }
 
@@ -596,19 +616,23 @@ rebuilt(void)
 
 /* Whoever had a block before it was put a second time may have lost it by
  * that: then it was written to a younger volume, and when the older one goes so
- * does what it told.  Nobody wins. */
+ * does what it told.  That is rare, and nobody wins anything. */
 static void
 compare_rebuilt(void)
 {
+	unsigned lost = 0;
+
 	if (world != EXACT) {
 		do_compare();
 		return;
 	}
 	look_everywhere();
 	for (uint32_t i = 0; i < KEYS; i++)
-		if (there[i] != (now.keys[i].owners != 0 && !is_sealed(i)))
-			fail_msg("seed %u: after the rebuild key %u is %sthere",
-				seed, i, there[i] ? "" : "not ");
+		if (there[i] && now.keys[i].owners == 0)
+			fail_msg("seed %u: key %u is back", seed, i);
+		else if (!there[i] && now.keys[i].owners != 0 && !is_sealed(i))
+			lost++;
+	assert_true(lost <= KEYS / 20);
 	for (uint32_t s = 0; s < SEGMENTS; s++)
 		for (int owner = -1; owner < (int)OWNERS; owner++)
 			assert_true(counts[owner + 1][s] <=
@@ -694,7 +718,8 @@ do_limit(void)
 
 	x.store->ops->set_limit(x.store, (uint64_t)(4 + any_of(8)) * VOLUME);
 	do_sync();
-	disk_env_settle(&x);
+	for (int i = 0; i < 20; i++)
+		disk_env_settle(&x);
 	stats = disk_stats_of(&x);
 	if (world == SMALL)
 		assert_true(stats.disk_bytes <= stats.max_bytes + VOLUME);
@@ -804,7 +829,7 @@ static void
 test_model(void **state)
 {
 	const char *one = getenv("SEED");
-	unsigned n = getenv("SOAK") != NULL ? 300 : 6;
+	unsigned n = getenv("SOAK") != NULL ? 300 : 21;
 
 	if (one != NULL) {
 		run((unsigned)atoi(one));
@@ -816,10 +841,75 @@ test_model(void **state)
 	}
 }
 
+/* Records that the rebuild takes at once, and some. */
+#define SLICE 4200u
+
+static struct store_ref
+flushed_ref(uint32_t n)
+{
+	return disk_ref(0, n, 'p');
+}
+
+static void
+put_flushed(void)
+{
+	struct slot *s = &slots[0];
+
+	n_out = 1;
+	none_out = false;
+	for (uint32_t i = 0; i < 2; i++) {
+		s->refs[i] = flushed_ref(i);
+		s->blocks[i] = (struct store_block){.plain_len = 16,
+			.cipher_len = 16,
+			.cipher = s->cipher[i]};
+	}
+	s->u.put = (struct store_put){.refs = s->refs,
+		.blocks = s->blocks,
+		.n_refs = 2,
+		.owner = bob,
+		.done = put_done};
+	x.store->ops->put(x.store, &s->u.put);
+	disk_env_wait(&x, &none_out);
+}
+
+/* The rebuild finds a block, then it is put again, then the rebuild finds that
+ * it was flushed before: what was put stays, and whoever flushed it is rid of
+ * it. */
+static void
+test_put_between_block_and_flush(void **state)
+{
+	disk_env_init(&x);
+	x.params.volume_bytes = 16 << 20;
+	disk_env_open(&x);
+	disk_put_byte(&x, flushed_ref(0), 1, true, &bob);
+	disk_put_byte(&x, flushed_ref(1), 1, true, &alice);
+	for (uint32_t i = 0; i < SLICE; i++)
+		disk_put_byte(&x, disk_ref(1 + i / 100, i % 100, 'p'), 1, true,
+			&alice);
+	disk_flush_owner(&x, &bob);
+	disk_flush_owner(&x, &alice);
+	disk_env_close(&x);
+	disk_env_unlink(&x, "index.mdb");
+	x.params.commit_bytes = 1;
+	disk_env_open(&x);
+	/* When this is done the first slice is on its way. */
+	disk_put_byte(&x, flushed_ref(2), 1, true, &alice);
+	put_flushed();
+	assert_int_equal(x.reports[STORE_REPORT_REBUILT], 0);
+	rebuilt();
+	assert_true(disk_there(&x, flushed_ref(0)));
+	assert_true(disk_there(&x, flushed_ref(1)));
+	disk_flush_owner(&x, &bob);
+	assert_false(disk_there(&x, flushed_ref(0)));
+	assert_false(disk_there(&x, flushed_ref(1)));
+	disk_env_done(&x);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_put_between_block_and_flush),
 		cmocka_unit_test(test_model),
 	};
 
