@@ -408,21 +408,6 @@ round_run(struct env_job *e, struct bulk *bulk)
 		a->result = encrypt_round(a, bulk);
 }
 
-static enum core_result
-store_fault(enum store_status s)
-{
-	switch (s) {
-	case STORE_OK:
-		return CORE_OK;
-	case STORE_NO_MEMORY:
-		return CORE_E_NO_MEMORY;
-	case STORE_DISK_FULL:
-		return CORE_E_DISK_FULL;
-	default:
-		return CORE_E_IO;
-	}
-}
-
 /* A round is over: on, or away when nobody is left. */
 static void
 round_end(struct data_add *a)
@@ -445,7 +430,7 @@ round_put_done(struct store_put *put)
 	a->content->n_putting--;
 	for (size_t i = 0; i < a->n_put; i++)
 		if (a->fault == CORE_OK)
-			a->fault = store_fault(a->refs[i].status);
+			a->fault = service_store_result(a->refs[i].status);
 	for (size_t i = 0; i < a->n_blocks; i++)
 		if (a->blocks[i].good)
 			fetch_have(a->content, a->blocks[i].pos.segment,

@@ -360,6 +360,27 @@ service_now_ds(const struct service *svc)
 	return (uint32_t)((service_now_ms(svc) - svc->started_ms) / 100);
 }
 
+enum core_result
+service_store_result(enum store_status status)
+{
+	switch (status) {
+	case STORE_OK:
+		return CORE_OK;
+	case STORE_NO_MEMORY:
+		return CORE_E_NO_MEMORY;
+	case STORE_DISK_FULL:
+		return CORE_E_DISK_FULL;
+	case STORE_OVER_QUOTA:
+		return CORE_E_NO_RESOURCES;
+	case STORE_MISSING:
+		return CORE_E_NOT_FOUND;
+	case STORE_ROTTEN:
+	case STORE_IO:
+		break;
+	}
+	return CORE_E_IO;
+}
+
 void
 service_timer(struct service *svc, struct wheel_timer *t, uint64_t delay_ms)
 {

@@ -68,6 +68,8 @@ void service_job(struct service *, struct core_job *,
 	void (*run)(struct env_job *, struct bulk *),
 	void (*done)(struct core_job *, bool ran), uint32_t uid);
 void service_timer(struct service *, struct wheel_timer *, uint64_t delay_ms);
+/* How a request that a store has answered ends. */
+enum core_result service_store_result(enum store_status);
 uint64_t service_now_ms(const struct service *);
 uint64_t service_wall_ms(const struct service *);
 /* The key for a job that works with it. */

@@ -102,24 +102,9 @@ removed(struct hash_remove *remove)
 		container_of(remove, struct standing_removal, remove);
 
 	r->service->busy--;
-	switch (remove->status) {
-	case STORE_OK:
-		r->result = CORE_OK;
+	r->result = service_store_result(remove->status);
+	if (r->result == CORE_OK)
 		info_standing_gone(r->service, r->id);
-		break;
-	case STORE_MISSING:
-		r->result = CORE_E_NOT_FOUND;
-		break;
-	case STORE_NO_MEMORY:
-		r->result = CORE_E_NO_MEMORY;
-		break;
-	case STORE_DISK_FULL:
-		r->result = CORE_E_DISK_FULL;
-		break;
-	default:
-		r->result = CORE_E_IO;
-		break;
-	}
 	r->done(r);
 }
 

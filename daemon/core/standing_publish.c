@@ -91,29 +91,12 @@ progress(struct file *f)
 	s->ops->progress(s->ctx, f->op->id, f->hashed, f->length);
 }
 
-static enum core_result
-result_of(enum store_status status)
-{
-	switch (status) {
-	case STORE_OK:
-		return CORE_OK;
-	case STORE_NO_MEMORY:
-		return CORE_E_NO_MEMORY;
-	case STORE_DISK_FULL:
-		return CORE_E_DISK_FULL;
-	case STORE_OVER_QUOTA:
-		return CORE_E_NO_RESOURCES;
-	default:
-		return CORE_E_IO;
-	}
-}
-
 static void
 put_done(struct hash_put *put)
 {
 	struct standing *st = container_of(put, struct standing, put);
 	struct service *svc = st->file.session->service;
-	struct op_result result = {.status = result_of(put->status)};
+	struct op_result result = {.status = service_store_result(put->status)};
 	uint64_t id = put->entry.id;
 
 	svc->busy--;
