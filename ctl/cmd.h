@@ -20,7 +20,8 @@ struct cmd {
 	const char *name;
 	const char *args; /* for the usage line */
 	const char *help; /* one line, then details */
-	/* argv[0] is the command; options are its own business. */
+	/* argv[0] is the program's name, for getopt's complaints; options are
+	 * the command's own business. */
 	enum ctl_exit (*run)(const struct cmd *, int argc, char **argv);
 };
 
@@ -56,7 +57,7 @@ enum ctl_exit cmd_no_arguments(const struct cmd *, int argc, char **argv);
 /* A command in several verbs; the last one's name is NULL. */
 struct cmd_verb {
 	const char *name;
-	/* argv[0] is the verb. */
+	/* argv[0] as above: verb and command are taken off. */
 	enum ctl_exit (*run)(const struct cmd *, int argc, char **argv);
 };
 enum ctl_exit cmd_run_verb(

@@ -8,6 +8,7 @@
 
 #include "common/hex.h"
 #include "common/macros.h"
+#include "common/parse.h"
 #include "ctl/ask.h"
 #include "ctl/caches.h"
 #include "ctl/out.h"
@@ -15,7 +16,8 @@
 #include "ctl/progress.h"
 #include "proto/peerdist_errors.h"
 
-#define ID_MAX 64u
+#define ID_MAX        64u
+#define SIZE_TEXT_MAX 64u
 
 static struct ask_request
 request_of(const Pd__AdminCache *body)
@@ -278,13 +280,28 @@ run_verify(const struct cmd *c, int argc, char **argv)
 
 /* Size. */
 
+/* Whether the service can make anything of it; how much is its decision. */
+static bool
+is_size(const char *text)
+{
+	size_t len = strlen(text);
+	char digits[8] = "";
+	uint64_t v;
+
+	if (len == 0 || text[len - 1] != '%')
+		return parse_size(text, &v) == 0;
+	if (len > sizeof(digits))
+		return false;
+	memcpy(digits, text, len - 1);
+	return parse_u64(digits, 1, 100, &v) == 0;
+}
+
 static const char *
 explain_set_size(uint32_t code)
 {
 	switch (code) {
 	case ERROR_INVALID_PARAMETER:
-		return "not a size: bytes, perhaps with K, M, G or T, or a "
-		       "part of the disk with %";
+		return "the size is out of range: at least 1M";
 	case ERROR_ACCESS_DISABLED_BY_POLICY:
 		return "this size is set by policy or by an option of the "
 		       "service";
@@ -331,8 +348,10 @@ run_set_size(const struct cmd *c, int argc, char **argv)
 		return cmd_usage(c, "the cache is data or hash");
 	body.action = IPC_CACHE_SET_SIZE;
 	body.size = argv[optind + 1];
-	if (strlen(body.size) > 64)
-		return cmd_usage(c, "the size is too long");
+	if (strlen(body.size) > SIZE_TEXT_MAX || !is_size(body.size))
+		return cmd_usage(c,
+			"a size is bytes, perhaps with K, M, G or T, or a part "
+			"of the disk, 1% to 100%");
 	return set_size(&body);
 }
 
@@ -364,7 +383,8 @@ const struct cmd cmd_cache = {
 		"                   when something is damaged; --repair\n"
 		"                   removes that\n"
 		"  set-size data|hash SIZE\n"
-		"                   a new size, kept beyond restarts\n"
-		"                   (administrators)",
+		"                   a new size, kept beyond restarts: bytes,\n"
+		"                   with K, M, G or T, or a part of the disk\n"
+		"                   with % (administrators)",
 	.run = run_cache,
 };

@@ -320,19 +320,10 @@ run_show(const struct cmd *c, int argc, char **argv)
 static enum ctl_exit
 run_ci(const struct cmd *c, int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	static const struct cmd_verb verbs[] = {
+		{"make", run_make}, {"show", run_show}, {NULL, NULL}};
 
-	if (cmd_getopt(c, argc, argv, "+", longs) != -1)
-		return CTL_USAGE;
-	argc -= optind;
-	argv += optind;
-	optind = 0;
-	if (argc > 0 && strcmp(argv[0], "make") == 0)
-		return run_make(c, argc, argv);
-	if (argc > 0 && strcmp(argv[0], "show") == 0)
-		return run_show(c, argc, argv);
-	return cmd_usage(c, "make or show is needed");
+	return cmd_run_verb(c, verbs, argc, argv);
 }
 
 const struct cmd cmd_ci = {

@@ -221,19 +221,10 @@ run_check(const struct cmd *c, int argc, char **argv)
 static enum ctl_exit
 run_config(const struct cmd *c, int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	static const struct cmd_verb verbs[] = {
+		{"show", run_show}, {"check", run_check}, {NULL, NULL}};
 
-	if (cmd_getopt(c, argc, argv, "+", longs) != -1)
-		return CTL_USAGE;
-	argc -= optind;
-	argv += optind;
-	optind = 0;
-	if (argc > 0 && strcmp(argv[0], "show") == 0)
-		return run_show(c, argc, argv);
-	if (argc > 0 && strcmp(argv[0], "check") == 0)
-		return run_check(c, argc, argv);
-	return cmd_usage(c, "show or check is needed");
+	return cmd_run_verb(c, verbs, argc, argv);
 }
 
 static enum ctl_exit

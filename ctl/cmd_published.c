@@ -113,6 +113,20 @@ ask_about(const struct cmd *c, int argc, char **argv, uint32_t action,
 	return ask_request(&request, ret_document);
 }
 
+/* As people read it. */
+static void
+put_time(json_t *document)
+{
+	time_t t = (time_t)number(document, "published");
+	char text[64];
+	struct tm tm;
+
+	if (localtime_r(&t, &tm) != NULL &&
+		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z", &tm) > 0)
+		(void)json_object_set_new(
+			document, "published", json_string(text));
+}
+
 static enum ctl_exit
 run_show(const struct cmd *c, int argc, char **argv)
 {
@@ -122,10 +136,12 @@ run_show(const struct cmd *c, int argc, char **argv)
 	r = ask_about(c, argc, argv, IPC_PUBLISHED_SHOW, &document);
 	if (r != CTL_OK)
 		return r;
-	if (arg_json)
+	if (arg_json) {
 		r = out_json(document);
-	else
+	} else {
+		put_time(document);
 		out_object(document);
+	}
 	json_decref(document);
 	return r;
 }

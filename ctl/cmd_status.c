@@ -29,7 +29,9 @@ print_savings(const json_t *document)
 static void
 print_status(json_t *document, bool all)
 {
-	static const char *const details[] = {"counters", "peers"};
+	/* The caches have their bars. */
+	static const char *const details[] = {
+		"counters", "peers", "store", "hash"};
 	json_t *shown = json_copy(document);
 
 	for (size_t i = 0; !all && i < ARRAY_LEN(details); i++)

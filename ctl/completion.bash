@@ -59,7 +59,11 @@ _peerdistctl_cache()
 	case $1 in
 	flush) _peerdistctl_words "--content --help" ;;
 	verify) _peerdistctl_words "--repair --help" ;;
-	set-size) _peerdistctl_words "data hash" ;;
+	set-size)
+		if [[ ${COMP_WORDS[COMP_CWORD - 1]} == set-size ]]; then
+			_peerdistctl_words "data hash --help"
+		fi
+		;;
 	show | ls) ;;
 	*) _peerdistctl_words "show ls flush verify set-size --help" ;;
 	esac
@@ -70,16 +74,29 @@ _peerdistctl_publish()
 	if [[ ${COMP_WORDS[COMP_CWORD - 1]} == --version ]]; then
 		_peerdistctl_words "1 2 both"
 	elif [[ ${COMP_WORDS[COMP_CWORD]} == -* ]]; then
-		_peerdistctl_words "-r --version --help"
+		_peerdistctl_words "-r --recursive --version --help"
 	else
 		_peerdistctl_files
 	fi
 }
 
+# Ids of publications, of the service of the same command line.
+_peerdistctl_ids()
+{
+	local i at=$1 options=()
+	for ((i = 1; i + 1 < at; i++)); do
+		[[ ${COMP_WORDS[i]} != --socket ]] ||
+			options=(--socket "${COMP_WORDS[i + 1]}")
+	done
+	_peerdistctl_words "$("${COMP_WORDS[0]}" "${options[@]}" --timeout 2 \
+		published ls 2>/dev/null | awk 'NR > 1 { print $1 }') --help"
+}
+
 _peerdistctl_published()
 {
 	case $1 in
-	ls | show) ;;
+	ls) ;;
+	show) _peerdistctl_ids "$2" ;;
 	*) _peerdistctl_words "ls show --help" ;;
 	esac
 }
@@ -129,7 +146,8 @@ _peerdistctl()
 	config) _peerdistctl_config "$verb" ;;
 	cache) _peerdistctl_cache "$verb" ;;
 	publish) _peerdistctl_publish ;;
-	published) _peerdistctl_published "$verb" ;;
+	published) _peerdistctl_published "$verb" "$at" ;;
+	unpublish) _peerdistctl_ids "$at" ;;
 	secret) _peerdistctl_secret "$verb" ;;
 	*) _peerdistctl_words "--help" ;;
 	esac

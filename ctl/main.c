@@ -16,6 +16,9 @@ const char *arg_socket;
 bool arg_json, arg_quiet, arg_yes;
 int arg_timeout_ms = 10000;
 
+/* What getopt's complaints begin with. */
+static char program[] = "peerdistctl";
+
 static const struct cmd *const commands[] = {
 	&cmd_status,
 	&cmd_sessions,
@@ -45,7 +48,8 @@ print_help(FILE *to)
 		"  --version, --help\n\n"
 		"Commands (each has --help):\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		fprintf(to, "  %-11s %-22s %.*s\n", commands[i]->name,
+		fprintf(to, "  %s%s%s\n      %.*s\n", commands[i]->name,
+			commands[i]->args[0] != '\0' ? " " : "",
 			commands[i]->args,
 			(int)strcspn(commands[i]->help, "\n"),
 			commands[i]->help);
@@ -117,8 +121,10 @@ cmd_run_verb(const struct cmd *c, const struct cmd_verb *verbs, int argc,
 	if (argc == 0)
 		return cmd_usage(c, "a verb is needed");
 	for (const struct cmd_verb *v = verbs; v->name != NULL; v++)
-		if (strcmp(v->name, argv[0]) == 0)
+		if (strcmp(v->name, argv[0]) == 0) {
+			argv[0] = program;
 			return v->run(c, argc, argv);
+		}
 	return cmd_usage(c, "unknown verb");
 }
 
@@ -204,6 +210,7 @@ run_command(int argc, char **argv)
 		if (strcmp(commands[i]->name, argv[0]) != 0)
 			continue;
 		optind = 0;
+		argv[0] = program;
 		return commands[i]->run(commands[i], argc, argv);
 	}
 	return usage("unknown command ", argv[0]);

@@ -128,9 +128,12 @@ out_format_ms(char *dst, size_t size, uint64_t ms)
 	else if (s < 3600)
 		snprintf(dst, size, "%" PRIu64 "m %02us", s / 60,
 			(unsigned)(s % 60));
-	else
+	else if (s < 48 * 3600)
 		snprintf(dst, size, "%" PRIu64 "h %02um", s / 3600,
 			(unsigned)(s / 60 % 60));
+	else
+		snprintf(dst, size, "%" PRIu64 "d %02uh", s / 86400,
+			(unsigned)(s / 3600 % 24));
 }
 
 static void

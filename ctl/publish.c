@@ -28,10 +28,9 @@
 #include "proto/ipc_call.h"
 #include "proto/peerdist_errors.h"
 
-#define SLOTS        4u
-#define RETRIES      3u
-#define RETRY_US     (2 * US_PER_S + 100 * US_PER_MS)
-#define TOO_NEW_CODE 21u
+#define SLOTS    4u
+#define RETRIES  3u
+#define RETRY_US (2 * US_PER_S + 100 * US_PER_MS)
 
 enum slot_state { SLOT_FREE, SLOT_RUNNING, SLOT_WAITING };
 
@@ -148,7 +147,7 @@ static const char *
 words_for(uint32_t code)
 {
 	switch (code) {
-	case TOO_NEW_CODE:
+	case ERROR_NOT_READY:
 		return "it changes all the time: files are published when "
 		       "they have been left alone for two seconds";
 	case ERROR_INVALID_DATA:
@@ -211,7 +210,7 @@ slot_refused(struct publishing *p, struct slot *s, uint32_t code)
 
 	if (is_fatal(code))
 		return fatal(p, code);
-	if (code == TOO_NEW_CODE && s->retries < RETRIES) {
+	if (code == ERROR_NOT_READY && s->retries < RETRIES) {
 		s->retries++;
 		s->due_us = clock_now_us() + RETRY_US;
 		s->state = SLOT_WAITING;

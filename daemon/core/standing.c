@@ -2,7 +2,7 @@
 /*
  * Looking after standing publications.
  *
- * One is known by its path, and its file by device, inode, size and times.  A
+ * One is known by its path, and its file by inode, size and times.  A
  * "watched" one is looked at whenever it is opened, and all of them every ten
  * minutes and at the start (the sweep): it goes when its file is another now,
  * or is no more.  Where the service may not look, it stays.
@@ -15,11 +15,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/macros.h"
@@ -48,28 +47,57 @@ standing_file(const struct stat *st, struct hash_file *ret_file)
 	};
 }
 
-/* A symbolic link could lead the service through folders that whoever made it
- * may not search, and what comes of that would tell him what is there. */
+/* What has this name in a folder: a folder too, or the last of the path. */
+static int
+open_name(int folder, const char *name, size_t len, bool last)
+{
+	char text[NAME_MAX + 1];
+	int fd;
+
+	if (len > NAME_MAX)
+		return -ENAMETOOLONG;
+	memcpy(text, name, len);
+	text[len] = '\0';
+	fd = openat(folder, text,
+		O_PATH | O_NOFOLLOW | O_CLOEXEC | (last ? 0 : O_DIRECTORY));
+	return fd < 0 ? -errno : fd;
+}
+
+/* -errno.  A symbolic link could lead the service through folders that whoever
+ * made it may not search, and what comes of that would tell him what is there.
+ * So each folder is opened by itself: openat2(), which could do that at once,
+ * is not to be had under RestrictSUIDSGID= of systemd. */
 static int
 open_path(const char *path)
 {
-	struct open_how how = {
-		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = RESOLVE_NO_SYMLINKS,
-	};
+	int fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	if (fd < 0)
+		return -errno;
+	path += strspn(path, "/");
+	while (fd >= 0 && *path != '\0') {
+		AUTO_FD int folder = fd;
+		size_t len = strcspn(path, "/");
+		const char *rest = path + len + strspn(path + len, "/");
+
+		fd = open_name(folder, path, len, *rest == '\0');
+		path = rest;
+	}
+	return fd;
 }
 
 enum standing_sight
 standing_look(const char *path, const struct hash_file *want)
 {
 	AUTO_FD int fd = open_path(path);
+	int error = fd < 0 ? -fd : 0;
 	struct hash_file is;
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
+	if (fd >= 0 && fstat(fd, &st) < 0)
+		error = errno;
+	if (error != 0)
+		return error == ENOENT || error == ENOTDIR || error == ELOOP
 			? STANDING_CHANGED
 			: STANDING_HIDDEN;
 	standing_file(&st, &is);

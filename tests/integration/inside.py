@@ -11,8 +11,15 @@ import signal
 import stat
 import subprocess
 
+import content
+import ipc
+
 CTL = "/build/peerdistctl"
 SERVICE = "peerdistd.service"
+SOCKET = "/run/peerdist/peerdistd.sock"
+# Of the distribution, so not touched a moment ago.
+FILE = "/usr/bin/env"
+BLOCK = content.Segment(b"kept beyond restarts" * 1000)
 
 
 def systemctl(*args):
@@ -25,11 +32,40 @@ def prop(name):
     return systemctl("show", "--value", "-p", name, SERVICE)
 
 
-def status():
+def ctl(*args):
     out = subprocess.run(
-        [CTL, "--json", "--timeout", "60", "status"], capture_output=True,
+        [CTL, "--json", "--timeout", "60", *args], capture_output=True,
         text=True, check=False).stdout
     return json.loads(out)
+
+
+def status():
+    return ctl("status")
+
+
+def store():
+    """Writes whatever the daemon writes."""
+    client = ipc.Client(SOCKET, 60)
+    handle = client.open_content(content.v1(BLOCK), b"t" * 16)
+    added = client.add(ipc.SUBMIT_DATA_ADD, handle, BLOCK.octets)
+    client.close()
+    return {"added": added, "published": ctl("publish", FILE),
+            "size": ctl("cache", "set-size", "data", "24M"),
+            "secret": ctl("--yes", "secret", "set", "--passphrase-file",
+                          "/etc/passwd-of-test")}
+
+
+def stored():
+    """What is there of it."""
+    client = ipc.Client(SOCKET, 60)
+    handle = client.open_content(content.v1(BLOCK))
+    code, _, octets = client.read_cached(handle, len(BLOCK.octets))
+    client.close()
+    return {"read": [code, octets == BLOCK.octets],
+            "published": ctl("published", "ls")["publications"],
+            "verified": ctl("cache", "verify"),
+            "max bytes": status()["store"]["max_bytes"],
+            "secret": ctl("secret", "fingerprint")}
 
 
 def facts(pid):
@@ -78,6 +114,14 @@ def main():
     seen["reload again"] = systemctl("reload", SERVICE)
     seen["enabled"] = status()["status"]
 
+    seen["store"] = store()
+    # In order, so that all of it is durable.
+    seen["restart"] = systemctl("restart", SERVICE)
+    first = status()
+    seen["restarted"] = first["pid"]
+    seen["stored"] = stored()
+    seen["cache"] = owner_and_mode("/var/cache/peerdist")
+
     os.kill(first["pid"], signal.SIGKILL)
     second = status()
     seen["after kill"] = second["pid"]
@@ -86,6 +130,7 @@ def main():
     third = status()
     seen["after stop"] = third["pid"]
     seen["restarts"] = int(prop("NRestarts"))
+    seen["stored after kill"] = stored()
 
     seen["stop"] = systemctl("stop", "peerdistd.socket", SERVICE)
     seen["result"] = prop("Result")

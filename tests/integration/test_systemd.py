@@ -30,7 +30,9 @@ def units():
         "etc/sysusers.d/peerdistd.conf":
             (ROOT / "systemd/peerdistd.sysusers").read_text(),
         "etc/peerdist/peerdistd.conf": "[DataCache]\nMaxSize = 16M\n",
-        "inside.py": (ROOT / "tests/integration/inside.py").read_text(),
+        "etc/passwd-of-test": "a long passphrase of a test",
+        **{name: (ROOT / "tests/integration" / name).read_text()
+           for name in ("inside.py", "ipc.py", "content.py")},
     }
 
 
@@ -91,8 +93,25 @@ def test_reload(seen):
     assert seen["enabled"] == "available"
 
 
+def test_stores(seen):
+    """All that is written can be, in the sandbox, and is there afterwards."""
+    assert seen["store"]["added"] == [0, 0]
+    assert not seen["store"]["published"]["failed"]
+    assert seen["store"]["size"]["max_bytes"] == 24 << 20
+    assert seen["restart"] == "0"
+    assert seen["cache"] == [seen["uid"], "0o700"]
+    for stored in (seen["stored"], seen["stored after kill"]):
+        assert stored["read"] == [0, True]
+        [row] = stored["published"]
+        assert row["uid"] == 0 and row["watched"]
+        assert stored["verified"]["blocks"] >= 1
+        assert stored["verified"]["rotten"] == 0
+        assert stored["max bytes"] == 24 << 20
+        assert stored["secret"] == seen["store"]["secret"]
+
+
 def test_restart_after_kill(seen):
-    assert seen["after kill"] not in (0, seen["first"]["pid"])
+    assert seen["after kill"] not in (0, seen["restarted"])
 
 
 def test_watchdog(seen):
