@@ -131,8 +131,12 @@ hold_signals(struct held *h)
 	for (size_t i = 0; i < ARRAY_LEN(held_signals); i++)
 		sigaddset(&block, held_signals[i]);
 	(void)sigprocmask(SIG_BLOCK, &block, &h->mask);
-	for (size_t i = 0; i < ARRAY_LEN(held_signals); i++)
-		(void)sigaction(held_signals[i], &action, &h->actions[i]);
+	for (size_t i = 0; i < ARRAY_LEN(held_signals); i++) {
+		(void)sigaction(held_signals[i], NULL, &h->actions[i]);
+		/* What the caller wants ignored stays so. */
+		if (h->actions[i].sa_handler != SIG_IGN)
+			(void)sigaction(held_signals[i], &action, NULL);
+	}
 }
 
 static void

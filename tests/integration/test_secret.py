@@ -423,6 +423,8 @@ def test_no_means_no(folder, daemon, terminal, answer):
 def test_interrupt_gives_the_echo_back(folder, daemon, terminal):
     # The shell keeps the terminal, to be looked at afterwards.
     tool = terminal(command=[
+        # Ignored where the tests run in the background.
+        "/usr/bin/env", "--default-signal=INT",
         "/bin/sh", "-c", f"trap : INT; {CTL} --socket {folder.socket} --yes "
         "secret set; echo code $?; stty -a"])
     tool.wait_for("Passphrase: ")
