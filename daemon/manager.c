@@ -487,6 +487,7 @@ tear_down(struct manager *m)
 	m->pool_watch = loop_watch_free(m->pool_watch);
 	m->pool = work_free(m->pool);
 	stores_close(&m->stores);
+	host_env_done(&m->host);
 	m->loop = loop_free(m->loop);
 	problems_done(&m->problems);
 	m->secret.key = sec_free(m->secret.key, SECRET_SIZE_MAX);

@@ -3,7 +3,8 @@
  * A job of the core becomes a job of the pool in place: the pool's record lies
  * in the private part of the core's.  A job without work (run is NULL) only
  * wants its answer later; it stays on the loop, since waking a thread on
- * another processor costs more than most answers.
+ * another processor costs more than most answers.  For the same reason a short
+ * job that need not wait for anything is done on the loop.
  */
 #include "daemon/manager_env.h"
 
@@ -19,6 +20,7 @@
 #include "daemon/net/retrieve.h"
 
 #define THREADS_AUTO_MAX 4
+#define NOW_MOST         16u /* jobs on the loop in one millisecond */
 
 _Static_assert(
 	sizeof(struct work_job) <= sizeof(((struct env_job *)0)->env_private),
@@ -97,13 +99,34 @@ defer_job(struct host_env *e, struct env_job *job)
 	loop_defer(e->loop, d);
 }
 
+/* So few of them that the loop has most of its time for other things. */
+static bool
+done_now(struct host_env *e, struct env_job *job)
+{
+	uint64_t now = loop_now_ms();
+
+	if (job->try_now == NULL)
+		return false;
+	if (e->now_ms != now)
+		e->n_now = 0;
+	e->now_ms = now;
+	if (e->n_now == NOW_MOST)
+		return false;
+	if (e->bulk == NULL)
+		e->bulk = bulk_new(BULK_AUTO);
+	if (e->bulk == NULL || !job->try_now(job, e->bulk))
+		return false;
+	e->n_now++;
+	return true;
+}
+
 static void
 submit_job(void *ctx, struct env_job *job)
 {
 	struct host_env *e = ctx;
 	struct work_job *w = (void *)job->env_private;
 
-	if (job->run == NULL) {
+	if (job->run == NULL || done_now(e, job)) {
 		defer_job(e, job);
 		return;
 	}
@@ -169,6 +192,12 @@ host_env_init(struct host_env *e, struct loop *loop, struct work_pool *pool,
 		.pool = pool,
 		.retrieve = retrieve,
 	};
+}
+
+void
+host_env_done(struct host_env *e)
+{
+	e->bulk = bulk_free(e->bulk);
 }
 
 static void *

@@ -21,6 +21,10 @@ struct env_job {
 	/* Worker thread.  NULL: there is nothing to run, done is only called
 	 * later, from the loop. */
 	void (*run)(struct env_job *, struct bulk *);
+	/* The same on the loop thread, for what is over in a moment: waking a
+	 * worker may cost more than the work.  false: it would have to wait for
+	 * something, and has done nothing.  NULL: never. */
+	bool (*try_now)(struct env_job *, struct bulk *);
 	/* Loop thread; exactly once, never from inside env->job().  ran: false
 	 * when the service stopped before run was called. */
 	void (*done)(struct env_job *, bool ran);

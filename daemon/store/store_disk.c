@@ -40,12 +40,14 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/err.h"
 #include "daemon/store/store_disk_priv.h"
 
 #define INDEX_FORMAT 1u
+#define FS_TMPFS     0x01021994u
 #define COMMIT_MS    1000u
 #define COMMIT_BYTES (UINT64_C(64) << 20)
 #define AGE_MS       (UINT64_C(600) * 1000)
@@ -339,6 +341,8 @@ static const struct block_store_ops disk_ops = {
 static int
 open_folder(struct store_disk *m, const char *path, const char **ret_why)
 {
+	struct statfs fs;
+
 	*ret_why = "the folder cannot be opened";
 	m->path = strdup(path);
 	if (m->path == NULL)
@@ -348,6 +352,8 @@ open_folder(struct store_disk *m, const char *path, const char **ret_why)
 	m->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->folder < 0)
 		return err_new(-errno);
+	m->in_memory =
+		fstatfs(m->folder, &fs) == 0 && (uint32_t)fs.f_type == FS_TMPFS;
 	*ret_why = "the lock file cannot be opened";
 	m->lock = openat(m->folder, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (m->lock < 0)

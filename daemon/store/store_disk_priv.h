@@ -114,8 +114,8 @@ struct store_disk {
 	struct block_store base;
 	struct store_host host;
 	char *path;
-	int folder;
-	int lock;
+	int folder, lock;
+	bool in_memory; /* the file system */
 	struct index *index;
 	uint64_t generation; /* counts index_refresh(): the cache below */
 	uint64_t max_bytes;

@@ -75,6 +75,18 @@ volume_open(struct volume *v, int folder)
 	return r > 0 ? err_new(-EBADMSG) : err_pass(r);
 }
 
+bool
+volume_is_open(struct volume *v)
+{
+	bool opened;
+
+	if (pthread_mutex_trylock(&v->lock) != 0)
+		return false;
+	opened = v->opened;
+	pthread_mutex_unlock(&v->lock);
+	return opened;
+}
+
 int
 volume_create(struct volume *v, int folder, uint64_t now_s, uint64_t salt)
 {

@@ -59,6 +59,8 @@ void volume_hold(struct store_disk *, struct volume *);
 void volume_release(struct store_disk *, struct volume *);
 /* Any thread. -errno. */
 int volume_open(struct volume *, int folder);
+/* Whether it is open; false when that cannot be told without waiting, too. */
+bool volume_is_open(struct volume *);
 int volume_create(struct volume *, int folder, uint64_t now_s, uint64_t salt);
 void volume_touch(struct store_disk *, struct volume *, uint64_t offset);
 bool volume_is_hot(const struct volume *, uint64_t offset);

@@ -154,6 +154,22 @@ pread(int fd, void *data, size_t n, off_t offset)
 	return syscall(SYS_pread64, fd, data, n, offset);
 }
 
+/* While reads fail they are not for those who would not wait. */
+ssize_t
+preadv2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+	bool armed;
+
+	pthread_mutex_lock(&fault_lock);
+	armed = disk_faults[FAULT_READ].error != 0;
+	pthread_mutex_unlock(&fault_lock);
+	if (armed) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return syscall(SYS_preadv2, fd, iov, n, offset, 0, flags);
+}
+
 int
 fdatasync(int fd)
 {
@@ -210,6 +226,10 @@ env_job(void *ctx, struct env_job *job)
 {
 	struct disk_env *x = ctx;
 
+	/* At once, every other time. */
+	if (job->try_now != NULL && x->n_now++ % 2 == 0 &&
+		job->try_now(job, x->bulk))
+		job->run = NULL;
 	if (x->workers != NULL && job->run != NULL) {
 		struct work_job *w = (void *)job->env_private;
 

@@ -35,6 +35,7 @@ struct disk_env {
 	struct store_host host;
 	struct work_pool *pool;
 	struct bulk *bulk;
+	unsigned n_now; /* jobs that offered to be done at once */
 	uint64_t now_ms;
 	bool run_time; /* it passes when nothing else happens */
 	uint64_t wall_s;
