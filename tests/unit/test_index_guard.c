@@ -539,17 +539,6 @@ child_use_again(void)
 	return child_use(3);
 }
 
-#ifdef __SANITIZE_ADDRESS__
-/* What LMDB copies from wherever a damaged page says is to end in the signal
- * that it ends in without the sanitizer. */
-const char *__asan_default_options(void);
-const char *
-__asan_default_options(void)
-{
-	return "replace_intrin=0:replace_str=0";
-}
-#endif
-
 static void
 write_flipped(uint64_t bit)
 {
