@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "daemon/store/index_free.h"
 
+#include <string.h>
+
 #define DBI_FREE 0
 
 struct query {
@@ -9,22 +11,34 @@ struct query {
 	uint64_t n;
 };
 
+/* Element i of an array of LMDB's.  Where it lies may be damaged, too. */
+static size_t
+word(const MDB_val *v, size_t i)
+{
+	size_t n;
+
+	memcpy(&n, (const uint8_t *)v->mv_data + i * sizeof(n), sizeof(n));
+	return n;
+}
+
 /* A list begins with its length.  It may be damaged. */
 static void
 look(struct query *q, const MDB_val *number, const MDB_val *list)
 {
-	const size_t *by = number->mv_data, *pages = list->mv_data;
+	size_t n;
 
-	if (number->mv_size != sizeof(*by) || *by >= q->below ||
-		list->mv_size < sizeof(*pages) ||
-		pages[0] > list->mv_size / sizeof(*pages) - 1)
+	if (number->mv_size != sizeof(size_t) || word(number, 0) >= q->below ||
+		list->mv_size < sizeof(size_t))
+		return;
+	n = word(list, 0);
+	if (n > list->mv_size / sizeof(size_t) - 1)
 		return;
 	if (q->from == 0 && q->to == UINT64_MAX) {
-		q->n += pages[0];
+		q->n += n;
 		return;
 	}
-	for (size_t i = 1; i <= pages[0]; i++)
-		q->n += pages[i] >= q->from && pages[i] < q->to;
+	for (size_t i = 1; i <= n; i++)
+		q->n += word(list, i) >= q->from && word(list, i) < q->to;
 }
 
 static int
