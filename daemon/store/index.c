@@ -749,12 +749,6 @@ index_used_bytes(struct index *ix)
 	return file_end(ix);
 }
 
-uint64_t
-index_map_bytes(struct index *ix)
-{
-	return ix->map_len;
-}
-
 /*
  * The store thread
  */

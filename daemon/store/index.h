@@ -90,9 +90,8 @@ void index_refresh(struct index *);
  * reads go on, writes are -EIO, a restart helps.  Any thread. */
 bool index_is_damaged(const struct index *);
 /* Bytes of the file, free pages included (it never shrinks), what is kept
- * behind it not; of the map.  Any thread. */
+ * behind it not.  Any thread. */
 uint64_t index_used_bytes(struct index *);
-uint64_t index_map_bytes(struct index *);
 /* Of the file those pages that are in use, as of the last index_refresh().
  * Loop. */
 uint64_t index_live_bytes(const struct index *);
