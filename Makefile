@@ -78,7 +78,7 @@ $(eval $(call static_library,daemon,$(call obj,$(filter-out daemon/main.c,$(daem
 DAEMON_ARCHIVES := $(B)/libdaemon.a $(B)/libapi.a $(B)/libnet.a \
 	$(B)/libstore.a $(B)/libcore.a $(B)/libproto.a $(B)/libcodec.a \
 	$(B)/libcommon.a
-DAEMON_LIBS = $(EVENT_LIBS) $(PROTOBUF_LIBS) $(SYSTEMD_LIBS) $(LMDB_LIBS) $(XXHASH_LIBS) \
+DAEMON_LIBS = $(EVENT_LIBS) $(EXPAT_LIBS) $(HTTP_PARSER_LIBS) $(PROTOBUF_LIBS) $(SYSTEMD_LIBS) $(LMDB_LIBS) $(XXHASH_LIBS) \
 	$(INIH_LIBS) $(CRYPTO_LIBS) -lpthread
 
 $(B)/peerdistd: $(call obj,daemon/main.c) $(DAEMON_ARCHIVES)

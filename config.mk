@@ -77,6 +77,8 @@ INIH_LIBS = $(call pc,INIH_LIBS,inih)
 JANSSON_LIBS = $(call pc,JANSSON_LIBS,jansson)
 CMOCKA_LIBS = $(call pc,CMOCKA_LIBS,cmocka)
 LMDB_LIBS = $(call pc,LMDB_LIBS,lmdb)
+EXPAT_LIBS = $(call pc,EXPAT_LIBS,expat)
+HTTP_PARSER_LIBS := -lhttp_parser
 XXHASH_LIBS = $(call pc,XXHASH_LIBS,libxxhash)
 
 ifeq ($(V),0)

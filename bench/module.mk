@@ -34,7 +34,7 @@ $(BENCH_PROGRAMS): $(B)/bench/%: $(B)/obj/bench/%.o $(B)/obj/bench/frames.o \
 		-Wl,--start-group $(BENCH_STORE) $(BENCH_ARCHIVES) \
 		-Wl,--end-group \
 		-Wl,--as-needed $(PROTOBUF_LIBS) $(CRYPTO_LIBS) \
-		$(LMDB_LIBS) $(XXHASH_LIBS) $(EVENT_LIBS) $(SYSTEMD_LIBS) \
+		$(LMDB_LIBS) $(XXHASH_LIBS) $(EVENT_LIBS) $(EXPAT_LIBS) $(HTTP_PARSER_LIBS) $(SYSTEMD_LIBS) \
 		-lpthread
 
 .PHONY: bench bench-build bench-deps

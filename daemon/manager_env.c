@@ -155,6 +155,17 @@ peer_cancel(void *ctx, struct env_peer_request *request)
 	retrieve_cancel(e->retrieve, request);
 }
 
+/* Until discovery has its sockets there is nobody to be asked. */
+static void
+probe(void *ctx, const struct env_probe *p)
+{
+}
+
+static void
+match(void *ctx, const struct env_match *m)
+{
+}
+
 static void
 timer_changed(void *ctx)
 {
@@ -178,6 +189,8 @@ static const struct env_ops ops = {
 	.job = submit_job,
 	.peer_request = peer_request,
 	.peer_cancel = peer_cancel,
+	.probe = probe,
+	.match = match,
 	.timer_changed = timer_changed,
 	.wall_ms = wall_ms,
 };

@@ -6,10 +6,12 @@ core_SRC := \
 	daemon/core/content.c \
 	daemon/core/content_data.c \
 	daemon/core/content_read.c \
+	daemon/core/discover.c \
 	daemon/core/fetch.c \
 	daemon/core/flush.c \
 	daemon/core/handle.c \
 	daemon/core/info.c \
+	daemon/core/ledger.c \
 	daemon/core/op.c \
 	daemon/core/peers.c \
 	daemon/core/policy.c \
@@ -23,6 +25,7 @@ core_SRC := \
 	daemon/core/standing_open.c \
 	daemon/core/standing_publish.c \
 	daemon/core/stream.c \
+	daemon/core/upload.c \
 	daemon/core/wheel.c
 
 store_SRC := \

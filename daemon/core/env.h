@@ -13,6 +13,8 @@
 #include <sys/queue.h>
 
 #include "codec/bulk.h"
+#include "codec/pccrd.h"
+#include "codec/pccrr.h"
 #include "common/parse.h"
 
 /* Work off the loop.  run gets everything it needs through the struct around
@@ -39,20 +41,31 @@ enum env_peer_status {
 	ENV_PEER_TIMEOUT,
 	ENV_PEER_REFUSED, /* no connection, connection lost, HTTP failure */
 	ENV_PEER_BAD,     /* an answer that breaks the protocol */
+	/* LIST: it answers, but does not know such a request: one that serves
+	 * blocks only.  Versions that have nothing in common, too. */
+	ENV_PEER_UNSUPPORTED,
 };
 
-/* One MSG_GETBLKS to one peer. */
+enum env_peer_kind {
+	ENV_PEER_BLOCK, /* MSG_GETBLKS: one block */
+	ENV_PEER_LIST,  /* MSG_GETBLKLIST: which of some blocks it has */
+};
+
+/* One question to one peer. */
 struct env_peer_request {
 	/* asked */
+	enum env_peer_kind kind;
 	struct parse_addr addr;
 	uint8_t id[64];
 	uint32_t id_len;
-	uint32_t block;
-	uint32_t max_data; /* more ciphertext than this is ENV_PEER_BAD */
-	uint32_t timeout_ms;
+	uint32_t block;         /* BLOCK */
+	struct pccrr_set asked; /* LIST */
+	uint32_t max_data;      /* more ciphertext than this is ENV_PEER_BAD */
+	uint32_t timeout_ms;    /* from when it is sent */
 	/* answered */
 	enum env_peer_status status;
-	uint32_t algo; /* enum pccrr_algo */
+	struct pccrr_set held; /* LIST: of those asked for */
+	uint32_t algo;         /* enum pccrr_algo */
 	uint8_t iv[16];
 	uint8_t *data; /* free()d by whoever owns the request */
 	uint32_t data_len;
@@ -62,6 +75,25 @@ struct env_peer_request {
 	void *env_private;
 };
 
+/* A Probe to everybody, on every interface. */
+struct env_probe {
+	uint8_t uuid[PCCRD_UUID_SIZE];
+	enum pccrd_version version;
+	size_t n_ids; /* fits PCCRD_SEND_GOOD */
+	const uint8_t (*ids)[PCCRD_ID_SIZE];
+};
+
+/* An answer to somebody's Probe, as discover_heard() was told of it. */
+struct env_match {
+	struct parse_addr to;
+	uint32_t interface;
+	const char *relates_to;
+	enum pccrd_version version;
+	size_t n_ids; /* as in struct pccrd_answer */
+	const struct pccrd_id *ids;
+	const struct pccrd_held *held;
+};
+
 struct env_ops {
 	uint64_t (*now_ms)(void *ctx);
 	void (*random)(void *ctx, void *buf, size_t len);
@@ -69,6 +101,10 @@ struct env_ops {
 	void (*peer_request)(void *ctx, struct env_peer_request *);
 	/* Gives the request up; done is still called, soon. */
 	void (*peer_cancel)(void *ctx, struct env_peer_request *);
+	/* Both valid during the call only.  They are datagrams: what becomes of
+	 * them is never known. */
+	void (*probe)(void *ctx, const struct env_probe *);
+	void (*match)(void *ctx, const struct env_match *);
 	/* The earliest timer may have become earlier. */
 	void (*timer_changed)(void *ctx);
 	/* Wall clock, since 1970. */

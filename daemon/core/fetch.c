@@ -481,6 +481,7 @@ book_failure(
 		if (++cand->timeouts >= TIMEOUTS_MOST)
 			cand->dropped = true;
 		break;
+	case ENV_PEER_UNSUPPORTED:
 	case ENV_PEER_REFUSED:
 		c->peer_refused++;
 		cand->dropped = true;

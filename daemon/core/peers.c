@@ -154,6 +154,18 @@ peer_strike(struct peers *p, struct peer *peer)
 		service_now_ms(p->service) + set->quarantine_ms;
 }
 
+size_t
+peers_forgive(struct peers *p, const struct parse_addr *addr)
+{
+	struct peer *peer = find(p, addr);
+
+	if (peer == NULL)
+		return 0;
+	peer->view.strikes = 0;
+	peer->quarantined_until_ms = 0;
+	return 1;
+}
+
 void
 peers_each(struct peers *p, void (*fn)(const struct peer_view *, void *ctx),
 	void *ctx)

@@ -27,6 +27,8 @@ struct peer *peer_unref(struct peer *);
 bool peer_usable(const struct peers *, const struct peer *);
 /* It sent something wrong; enough of that puts it into quarantine. */
 void peer_strike(struct peers *, struct peer *);
+/* Strikes and quarantine are forgotten; port 0: whatever the port. */
+size_t peers_forgive(struct peers *, const struct parse_addr *);
 void peers_each(struct peers *, void (*fn)(const struct peer_view *, void *ctx),
 	void *ctx);
 

@@ -16,10 +16,13 @@
 #include "common/macros.h"
 #include "common/secmem.h"
 #include "daemon/core/content.h"
+#include "daemon/core/discover.h"
 #include "daemon/core/fetch.h"
+#include "daemon/core/ledger.h"
 #include "daemon/core/peers.h"
 #include "daemon/core/publish.h"
 #include "daemon/core/service_internal.h"
+#include "daemon/core/upload.h"
 
 static void
 groups_done(struct policy_groups *g)
@@ -124,9 +127,14 @@ service_new(const struct env *env, struct block_store *store,
 	svc->quota = quota_new(&settings->limits);
 	svc->label = malloc(sizeof(*svc->label) + SESSION_IDENTIFIER_MAX);
 	svc->peers = peers_new(svc);
+	svc->discover = discover_new(svc);
+	svc->uploads = uploads_new(svc);
+	svc->ledger = ledger_new(svc);
 	svc->key = key_new(key, key_len);
 	if (svc->quota == NULL || svc->peers == NULL || svc->label == NULL ||
-		svc->key == NULL || service_configure(svc, settings) < 0)
+		svc->discover == NULL || svc->uploads == NULL ||
+		svc->ledger == NULL || svc->key == NULL ||
+		service_configure(svc, settings) < 0)
 		return service_free(svc);
 	return svc;
 }
@@ -147,6 +155,9 @@ service_free(struct service *svc)
 	fetch_free_all(svc);
 	content_spares_free(svc);
 	assert(svc->publications == NULL);
+	discover_free(svc->discover);
+	uploads_free(svc->uploads);
+	ledger_free(svc->ledger);
 	peers_free(svc->peers);
 	quota_free(svc->quota);
 	free(svc->label);
@@ -188,6 +199,8 @@ set_status(struct service *svc, enum service_status status)
 	svc->status = status;
 	if (before == SERVICE_AVAILABLE)
 		invalidate(svc);
+	discover_configure(svc->discover);
+	uploads_configure(svc->uploads);
 	service_content_versions(svc, &min, &max);
 	TAILQ_FOREACH (s, &svc->sessions, link)
 		s->ops->status(s->ctx, status, min, max);
@@ -245,6 +258,8 @@ service_configure(struct service *svc, const struct service_settings *settings)
 	quota_set_limits(svc->quota, &copy.limits);
 	TAILQ_FOREACH (s, &svc->sessions, link)
 		session_roles_changed(s);
+	discover_configure(svc->discover);
+	uploads_configure(svc->uploads);
 	evaluate(svc);
 	return 0;
 }
@@ -327,6 +342,31 @@ struct hash_store *
 service_hash_store(struct service *svc)
 {
 	return svc->hashes;
+}
+
+struct discover *
+service_discover(struct service *svc)
+{
+	return svc->discover;
+}
+
+struct uploads *
+service_uploads(struct service *svc)
+{
+	return svc->uploads;
+}
+
+struct ledger *
+service_ledger(struct service *svc)
+{
+	return svc->ledger;
+}
+
+bool
+service_has_peers(const struct service *svc)
+{
+	return svc->status == SERVICE_AVAILABLE &&
+		svc->settings.policy.mode == MODE_DISTRIBUTED;
 }
 
 void
@@ -446,4 +486,10 @@ service_each_peer(struct service *svc,
 	void (*fn)(const struct peer_view *, void *ctx), void *ctx)
 {
 	peers_each(svc->peers, fn, ctx);
+}
+
+size_t
+service_forgive_peer(struct service *svc, const struct parse_addr *addr)
+{
+	return peers_forgive(svc->peers, addr);
 }

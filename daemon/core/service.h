@@ -15,8 +15,11 @@
 #include "daemon/core/quota.h"
 #include "daemon/store/store.h"
 
+struct discover;
 struct hash_store;
+struct ledger;
 struct service;
+struct uploads;
 struct session;
 
 enum service_status { /* the numbers of PEERDIST_STATUS */
@@ -37,6 +40,13 @@ struct service_settings {
 	uint32_t request_timeout_ms;
 	uint32_t peer_strikes;
 	uint32_t quarantine_ms;
+	uint32_t probe_timeout_ms;
+	uint32_t backoff_max_ms; /* at most probe_timeout_ms */
+	uint32_t quorum;         /* 0: off */
+	uint64_t quorum_forget_ms;
+	uint32_t uploads; /* at the same time */
+	uint32_t upload_timeout_ms;
+	uint64_t upload_rate; /* bytes per second, 0: no limit */
 };
 
 #define SERVICE_COUNTERS(X) \
@@ -62,6 +72,17 @@ struct service_settings {
 	X(peer_timeouts) \
 	X(peer_refused) \
 	X(peer_bad) \
+	X(peer_lists) \
+	X(probes_sent) \
+	X(probe_answers) \
+	X(probes_heard) \
+	X(answers_sent) \
+	X(answers_dropped) \
+	X(uploads) \
+	X(uploads_empty) \
+	X(uploads_busy) \
+	X(uploads_given_up) \
+	X(upload_bytes) \
 	X(epochs)
 
 struct service_counters {
@@ -101,6 +122,12 @@ const struct service_settings *service_settings(const struct service *);
 struct quota_table *service_quota(struct service *);
 struct block_store *service_store(struct service *);
 struct hash_store *service_hash_store(struct service *); /* or NULL */
+struct discover *service_discover(struct service *);
+struct uploads *service_uploads(struct service *);
+struct ledger *service_ledger(struct service *);
+/* What peers are to the service at present: the mode has them, and it is
+ * available. */
+bool service_has_peers(const struct service *);
 /* Requests of others to the stores: the service is not idle before each is
  * released. */
 void service_hold(struct service *);
@@ -115,11 +142,18 @@ struct session *service_find_session(struct service *, uint64_t number);
 
 struct peer_view {
 	struct parse_addr addr;
+	bool fixed; /* named in the settings; else it answered a Probe */
+	uint32_t in_flight; /* requests */
 	uint32_t strikes;
 	uint64_t quarantine_ms; /* left, 0: none */
-	uint64_t blocks, bytes, empty, timeouts, bad;
+	uint64_t blocks, bytes, empty, timeouts, refused, bad;
+	uint64_t idle_ms; /* since it was last asked or heard of */
 };
 void service_each_peer(struct service *,
 	void (*fn)(const struct peer_view *, void *ctx), void *ctx);
+
+/* Strikes and quarantine of a host are forgotten, whatever the port when that
+ * is 0.  How many there were. */
+size_t service_forgive_peer(struct service *, const struct parse_addr *);
 
 #endif

@@ -43,6 +43,9 @@ struct service {
 	struct publication_key *label;    /* room for one, for look-ups */
 	struct fetch *fetches;            /* uthash by segment */
 	struct peers *peers;
+	struct discover *discover;
+	struct uploads *uploads;
+	struct ledger *ledger;
 	struct server_key *key;
 	/* Buffers of adds, see content_data.c. */
 	SLIST_HEAD(, data_spare) spares;

@@ -189,6 +189,25 @@ struct store_stats {
 	enum store_health health;
 };
 
+/* What may be passed on of a segment: its proved and its sealed blocks. */
+struct store_held {
+	uint32_t n_blocks;
+	uint64_t blocks[8]; /* bit i % 64 of word i / 64, index below 512 */
+	uint64_t born_s;    /* the oldest of them, seconds since 1970 */
+};
+
+/* A block's bytes where they lie, to be sent from there: ciphertext, and behind
+ * it the wire tail (MS-PCCRR: SizeOfVrfBlock, SizeOfIVBlock, IV). */
+struct store_loan {
+	int fd;               /* the store's; -1: bytes */
+	uint64_t offset;      /* in fd */
+	const uint8_t *bytes; /* in memory */
+	uint32_t cipher_len;
+	uint32_t tail_len;
+	uint32_t algo; /* never none */
+	void *store_private[2];
+};
+
 struct block_store;
 
 struct block_store_ops {
@@ -203,6 +222,18 @@ struct block_store_ops {
 	void (*list)(struct block_store *, struct store_list *);
 	/* One at a time; a second one is answered STORE_IO at once. */
 	void (*verify)(struct block_store *, struct store_verify *);
+	/* These three answer at once, from the index's mapped memory; ret is
+	 * empty when nothing is there. */
+	void (*held)(struct block_store *, const uint8_t *id, size_t id_len,
+		struct store_held *ret);
+	/* The best of proved and sealed.  STORE_OK: the bytes stay where they
+	 * are until give_back, whatever happens to the block meanwhile; they
+	 * were not compared with their checksum, and whoever reads them may
+	 * have to wait for the disk.  STORE_MISSING: not there, or not
+	 * encrypted. */
+	enum store_status (*lend)(struct block_store *, const uint8_t *id,
+		size_t id_len, uint32_t index, struct store_loan *ret);
+	void (*give_back)(struct block_store *, struct store_loan *);
 	void (*stats)(struct block_store *, struct store_stats *ret);
 	void (*set_limit)(struct block_store *, uint64_t max_bytes);
 	/* 0: no limit */

@@ -66,8 +66,27 @@ env_wall(void *ctx)
 		h.ahead_ms;
 }
 
-static const struct env_ops env_functions = {env_now, env_random, env_job,
-	env_peer_request, env_peer_cancel, env_timer_changed, env_wall};
+static void
+env_probe(void *ctx, const struct env_probe *probe)
+{
+}
+
+static void
+env_match(void *ctx, const struct env_match *match)
+{
+}
+
+static const struct env_ops env_functions = {
+	.now_ms = env_now,
+	.random = env_random,
+	.job = env_job,
+	.peer_request = env_peer_request,
+	.peer_cancel = env_peer_cancel,
+	.probe = env_probe,
+	.match = env_match,
+	.timer_changed = env_timer_changed,
+	.wall_ms = env_wall,
+};
 
 static bool
 run_job(void)

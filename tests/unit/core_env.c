@@ -74,7 +74,19 @@ script_wall(void *ctx)
 	return x->wall_ms + x->now_ms;
 }
 
+static void
+script_probe(void *ctx, const struct env_probe *probe)
+{
+}
+
+static void
+script_match(void *ctx, const struct env_match *match)
+{
+}
+
 static const struct env_ops env_ops = {
+	.probe = script_probe,
+	.match = script_match,
 	.now_ms = script_now,
 	.random = script_random,
 	.job = script_job_add,
