@@ -14,5 +14,20 @@ codec_SRC := \
 	codec/pccrc_seg.c \
 	codec/pccrc_v1.c \
 	codec/pccrc_v2.c \
+	codec/pccrd.c \
+	codec/pccrd_build.c \
+	codec/pccrd_read.c \
+	codec/pccrd_value.c \
 	codec/pccrr.c \
-	codec/pccrr_crypt.c
+	codec/pccrr_blk.c \
+	codec/pccrr_blob.c \
+	codec/pccrr_crypt.c \
+	codec/pccrr_list.c \
+	codec/pccrr_nego.c \
+	codec/pccrr_seg.c
+
+fuzz_pccrr_blklist_LIBS := codec common
+fuzz_pccrr_getblklist_LIBS := codec common
+fuzz_pccrr_getblks_LIBS := codec common
+fuzz_pccrr_getseglist_LIBS := codec common
+fuzz_pccrr_seglist_LIBS := codec common

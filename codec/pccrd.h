@@ -121,8 +121,8 @@ int pccrd_parse(struct pccrd_parser *, const uint8_t *data, size_t len,
 	struct pccrd_message *ret);
 
 /* Appends a message; XAddrs text is "ADDRESS:PORT" with IPv6 in brackets and
- * never a scope.  -EINVAL: no ids, no addresses, or too many; the errors of
- * the buffer. */
+ * never a scope.  -EINVAL: no ids, no addresses, or too many, or a relates_to
+ * that pccrd_parse() would not give; the errors of the buffer. */
 int pccrd_build_probe(struct buf *, const uint8_t uuid[PCCRD_UUID_SIZE],
 	enum pccrd_version, const uint8_t (*ids)[PCCRD_ID_SIZE], size_t n_ids);
 int pccrd_build_answer(struct buf *, const struct pccrd_answer *);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,81 +8,12 @@
 
 #include "codec/pccrr.h"
 #include "common/err.h"
-#include "common/fdutil.h"
-#include "common/hex.h"
 #include "common/macros.h"
 #include "tests/unit/failalloc.h"
+#include "tests/unit/pccrr_util.h"
 
-#define VECTORS "tests/vectors/pccrr/"
-
-static const uint8_t the_id[64] = {0x37, 0x21, 0xf9, 0x52, 0x3a, 0x53, 0x45,
-	0xb9, 0x97, 0xcc, 0x1a, 0xbf, 0x15, 0xfb, 0xb1, 0xf0, 0x93, 0x49, 0xe4,
-	0x60, 0x7c, 0xc1, 0x37, 0xdd, 0x12, 0x63, 0x20, 0xfc, 0x48, 0x35, 0xc5,
-	0xb6};
 static const uint8_t the_iv[16] = {0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6,
 	0xa7, 0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf};
-
-/* Big-endian words, the shape of nearly everything in these messages. */
-#define WORDS(b, ...) \
-	append_words((b), (const uint32_t[]){__VA_ARGS__}, \
-		sizeof((uint32_t[]){__VA_ARGS__}) / 4)
-
-static void
-append_words(struct buf *b, const uint32_t *words, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		buf_be32(b, words[i]);
-}
-
-static void
-set_word(struct buf *b, size_t at, uint32_t word)
-{
-	for (size_t i = 0; i < 4; i++)
-		b->data[at + i] = (uint8_t)(word >> (24 - 8 * i));
-}
-
-/* Makes the size fields true again after an edit. */
-static void
-fix_request(struct buf *b)
-{
-	set_word(b, 8, (uint32_t)b->len);
-}
-
-static void
-fix_answer(struct buf *b)
-{
-	set_word(b, 0, (uint32_t)b->len - 4);
-	set_word(b, 12, (uint32_t)b->len - 4);
-}
-
-static void
-load(struct buf *b, const char *path)
-{
-	struct buf text;
-	char pair[3] = "";
-	bool comment = false;
-	size_t n = 0;
-
-	buf_init(&text, 65536);
-	buf_init(b, 1 << 20);
-	assert_int_equal(fd_read_file(path, &text), 0);
-	for (size_t i = 0; i < text.len; i++) {
-		char c = (char)text.data[i];
-		uint8_t byte;
-
-		comment = c == '#' || (comment && c != '\n');
-		if (comment || isspace((unsigned char)c))
-			continue;
-		pair[n++] = c;
-		if (n < 2)
-			continue;
-		assert_true(hex_decode(&byte, 1, pair));
-		buf_u8(b, byte);
-		n = 0;
-	}
-	assert_int_equal(n, 0);
-	buf_done(&text);
-}
 
 static void
 assert_bytes(const struct buf *have, const struct buf *want)
@@ -98,7 +28,7 @@ test_vector_getblks(void **state)
 	struct pccrr_getblks m = {0};
 	struct buf want, have;
 
-	load(&want, VECTORS "getblks.hex");
+	load(&want, PCCRR_VECTORS "getblks.hex");
 	assert_int_equal(pccrr_parse_getblks(&m, want.data, want.len), 0);
 	assert_int_equal(m.header.major, 1);
 	assert_int_equal(m.header.minor, 0);
@@ -123,7 +53,7 @@ test_vector_blk(void **state)
 	struct pccrr_blk m = {0};
 	struct buf want, have;
 
-	load(&want, VECTORS "blk.hex");
+	load(&want, PCCRR_VECTORS "blk.hex");
 	assert_int_equal(pccrr_parse_blk(&m, want.data, want.len), 0);
 	assert_int_equal(m.header.algo, PCCRR_AES128);
 	assert_int_equal(m.header.size, 136);
@@ -150,7 +80,7 @@ test_vector_blk_empty(void **state)
 	struct buf want, have;
 
 	memset(&m, 0xff, sizeof(m));
-	load(&want, VECTORS "blk_empty.hex");
+	load(&want, PCCRR_VECTORS "blk_empty.hex");
 	assert_int_equal(pccrr_parse_blk(&m, want.data, want.len), 0);
 	assert_int_equal(m.header.algo, PCCRR_NONE);
 	assert_int_equal(m.data_len, 0);
@@ -165,6 +95,71 @@ test_vector_blk_empty(void **state)
 	buf_done(&want);
 }
 
+/* What is sent before a block that comes from elsewhere, with its tail. */
+static void
+test_blk_head(void **state)
+{
+	struct pccrr_blk m = {0};
+	struct buf want, have;
+
+	load(&want, PCCRR_VECTORS "blk.hex");
+	assert_int_equal(pccrr_parse_blk(&m, want.data, want.len), 0);
+	m.data = NULL;
+	m.iv = NULL;
+	m.iv_len = 0;
+	buf_init(&have, PCCRR_BLK_HEAD_MAX);
+	assert_int_equal(pccrr_build_blk_head(&have, &m), 0);
+	assert_int_equal(have.len, want.len - 48 - 24);
+	assert_memory_equal(have.data, want.data, have.len);
+	buf_reset(&have);
+	m.id = the_id;
+	m.id_len = 64;
+	m.data_len = 65552;
+	m.block = 511;
+	m.next_block = 17;
+	m.header.algo = PCCRR_AES256;
+	assert_int_equal(pccrr_build_blk_head(&have, &m), 0);
+	assert_int_equal(have.len, 100);
+	buf_reset(&want);
+	WORDS(&want, 65672, 1, PCCRR_BLK, 65672, 3, 64);
+	buf_append(&want, the_id, 64);
+	WORDS(&want, 511, 17, 65552);
+	assert_bytes(&have, &want);
+	buf_done(&want);
+	buf_done(&have);
+}
+
+static void
+test_blk_head_refused(void **state)
+{
+	static const struct pccrr_blk refused[] = {
+		{.header.algo = 1, .id_len = 33, .data_len = 16},
+		{.header.algo = 1, .id_len = 0, .data_len = 16},
+		{.header.algo = 1, .id_len = 32, .data_len = 0},
+		{.header.algo = 1, .id_len = 32, .data_len = 18},
+		{.header.algo = 0, .id_len = 32, .data_len = 16},
+		{.header.algo = 4, .id_len = 32, .data_len = 16},
+	};
+	struct pccrr_blk m = {.header.algo = 1, .id = the_id, .id_len = 32};
+	struct buf b;
+
+	buf_init(&b, 1024);
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+		assert_int_equal(
+			pccrr_build_blk_head(&b, &refused[i]), -EINVAL);
+	m.data_len = PCCRR_RESPONSE_MAX - 84;
+	assert_int_equal(pccrr_build_blk_head(&b, &m), -EMSGSIZE);
+	m.data_len = UINT32_MAX - 3;
+	assert_int_equal(pccrr_build_blk_head(&b, &m), -EMSGSIZE);
+	assert_int_equal(b.len, 0);
+	m.data_len = PCCRR_RESPONSE_MAX - 88;
+	assert_int_equal(pccrr_build_blk_head(&b, &m), 0);
+	buf_done(&b);
+	buf_init(&b, 67);
+	assert_int_equal(pccrr_build_blk_head(&b, &m), -EMSGSIZE);
+	buf_done(&b);
+}
+
 /* Cut off anywhere, a message is refused, and nothing is read beyond its end
  * (the copy ends where the allocation does). */
 static void
@@ -174,7 +169,7 @@ test_every_cut(void **state)
 	struct pccrr_blk k;
 	struct buf b;
 
-	load(&b, VECTORS "getblks.hex");
+	load(&b, PCCRR_VECTORS "getblks.hex");
 	for (size_t n = 0; n < b.len; n++) {
 		uint8_t *copy = malloc(n + (n == 0));
 
@@ -192,7 +187,7 @@ test_every_cut(void **state)
 		free(copy);
 	}
 	buf_done(&b);
-	load(&b, VECTORS "blk.hex");
+	load(&b, PCCRR_VECTORS "blk.hex");
 	for (size_t n = 0; n < b.len; n++) {
 		uint8_t *copy = malloc(n + (n == 0));
 
@@ -208,12 +203,6 @@ test_every_cut(void **state)
 	}
 	buf_done(&b);
 }
-
-struct edit {
-	size_t at;
-	uint32_t word;
-	int want;
-};
 
 static void
 test_header_edits(void **state)
@@ -243,7 +232,7 @@ test_header_edits(void **state)
 	struct buf b;
 
 	for (size_t i = 0; i < ARRAY_LEN(edits); i++) {
-		load(&b, VECTORS "getblks.hex");
+		load(&b, PCCRR_VECTORS "getblks.hex");
 		set_word(&b, edits[i].at, edits[i].word);
 		assert_int_equal(
 			pccrr_parse_getblks(&m, b.data, b.len), edits[i].want);
@@ -297,7 +286,7 @@ test_getblks_edits(void **state)
 	struct buf b;
 
 	for (size_t i = 0; i < ARRAY_LEN(edits); i++) {
-		load(&b, VECTORS "getblks.hex");
+		load(&b, PCCRR_VECTORS "getblks.hex");
 		set_word(&b, edits[i].at, edits[i].word);
 		assert_int_equal(
 			pccrr_parse_getblks(&m, b.data, b.len), edits[i].want);
@@ -393,7 +382,7 @@ test_getblks_verify_field(void **state)
 		for (uint32_t pad = 0; pad <= 4; pad++) {
 			int want = pad <= (-len & 3) ? 0 : PCCRR_E_MALFORMED;
 
-			load(&b, VECTORS "getblks.hex");
+			load(&b, PCCRR_VECTORS "getblks.hex");
 			set_word(&b, 64, len);
 			for (uint32_t i = 0; i < len + pad; i++)
 				buf_u8(&b, 0xee);
@@ -470,7 +459,7 @@ test_blk_edits(void **state)
 	struct buf b;
 
 	for (size_t i = 0; i < ARRAY_LEN(edits); i++) {
-		load(&b, VECTORS "blk.hex");
+		load(&b, PCCRR_VECTORS "blk.hex");
 		set_word(&b, edits[i].at, edits[i].word);
 		assert_int_equal(
 			pccrr_parse_blk(&m, b.data, b.len), edits[i].want);
@@ -517,7 +506,7 @@ test_blk_iv_without_data(void **state)
 	struct buf b;
 
 	for (uint32_t len = 1; len <= 17; len += 8) {
-		load(&b, VECTORS "blk_empty.hex");
+		load(&b, PCCRR_VECTORS "blk_empty.hex");
 		set_word(&b, 16, PCCRR_AES128);
 		set_word(&b, b.len - 4, len);
 		buf_zero(&b, len);
@@ -576,7 +565,7 @@ test_request_limit(void **state)
 	struct pccrr_getblks m;
 	struct buf b;
 
-	load(&b, VECTORS "getblks.hex");
+	load(&b, PCCRR_VECTORS "getblks.hex");
 	buf_zero(&b, PCCRR_REQUEST_MAX - b.len);
 	set_word(&b, 64, PCCRR_REQUEST_MAX - 68);
 	fix_request(&b);
@@ -635,6 +624,9 @@ build_both(void *arg)
 	if (r == 0)
 		r = pccrr_build_getblks(&b, &g);
 	buf_done(&b);
+	if (r == 0)
+		r = pccrr_build_blk_head(&b, &m);
+	buf_done(&b);
 	return r;
 }
 
@@ -651,6 +643,8 @@ main(void)
 		cmocka_unit_test(test_vector_getblks),
 		cmocka_unit_test(test_vector_blk),
 		cmocka_unit_test(test_vector_blk_empty),
+		cmocka_unit_test(test_blk_head),
+		cmocka_unit_test(test_blk_head_refused),
 		cmocka_unit_test(test_every_cut),
 		cmocka_unit_test(test_header_edits),
 		cmocka_unit_test(test_header_alone),
