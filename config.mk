@@ -14,7 +14,7 @@ FUZZ ?=
 WERROR ?=
 B ?= build$(if $(FUZZ),-fuzz)$(if $(SAN),$(if $(filter thread,$(SAN)),-tsan,-san))
 
-VERSION := 0.2.0
+VERSION := 0.3.0
 SO_MAJOR := 1
 
 ifeq ($(origin CC),default)
@@ -72,7 +72,6 @@ CRYPTO_LIBS = $(call pc,CRYPTO_LIBS,libcrypto,-lIPSec_MB)
 EVENT_LIBS = $(call pc,EVENT_LIBS,libevent_core)
 PROTOBUF_LIBS = $(call pc,PROTOBUF_LIBS,libprotobuf-c)
 SYSTEMD_LIBS = $(call pc,SYSTEMD_LIBS,libsystemd)
-CURL_LIBS = $(call pc,CURL_LIBS,libcurl)
 INIH_LIBS = $(call pc,INIH_LIBS,inih)
 JANSSON_LIBS = $(call pc,JANSSON_LIBS,jansson)
 CMOCKA_LIBS = $(call pc,CMOCKA_LIBS,cmocka)

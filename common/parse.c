@@ -185,6 +185,77 @@ parse_addr_port(const char *text, struct parse_addr *ret)
 	return 0;
 }
 
+#define MAPPED_BITS 96u
+
+/* An IPv4 address in IPv6's clothes becomes one of its own kind. */
+static void
+prefix_unmap(struct parse_prefix *p)
+{
+	static const uint8_t mapped[MAPPED_BITS / 8] = {
+		[10] = 0xff, [11] = 0xff};
+
+	if (p->family != AF_INET6 || p->len < MAPPED_BITS ||
+		memcmp(p->addr, mapped, sizeof(mapped)) != 0)
+		return;
+	p->family = AF_INET;
+	p->len -= MAPPED_BITS;
+	memmove(p->addr, p->addr + sizeof(mapped), 4);
+}
+
+int
+parse_prefix(const char *text, struct parse_prefix *ret)
+{
+	struct parse_prefix p = {.family = AF_INET};
+	char host[INET6_ADDRSTRLEN + 1];
+	const char *bits = parse_cut(host, sizeof(host), text, '/');
+	uint64_t v, most = 32;
+
+	if (bits == NULL && strchr(text, '/') != NULL)
+		return err_new(-EINVAL);
+	if (strchr(text, ':') != NULL) {
+		p.family = AF_INET6;
+		most = 128;
+	}
+	v = most;
+	if ((bits != NULL && parse_u64(bits, 0, most, &v) != 0) ||
+		inet_pton(p.family, bits != NULL ? host : text, p.addr) != 1)
+		return err_new(-EINVAL);
+	p.len = (unsigned)v;
+	prefix_unmap(&p);
+	*ret = p;
+	return 0;
+}
+
+static bool
+bits_equal(const uint8_t *a, const uint8_t *b, unsigned n)
+{
+	unsigned rest = n % 8;
+
+	if (memcmp(a, b, n / 8) != 0)
+		return false;
+	return rest == 0 || (a[n / 8] ^ b[n / 8]) >> (8 - rest) == 0;
+}
+
+bool
+prefix_contains(const struct parse_prefix *p, const struct sockaddr *sa)
+{
+	struct parse_prefix host = {.family = sa->sa_family};
+	struct sockaddr_in6 in6;
+	struct sockaddr_in in;
+
+	if (sa->sa_family == AF_INET) {
+		memcpy(&in, sa, sizeof(in));
+		memcpy(host.addr, &in.sin_addr, sizeof(in.sin_addr));
+	} else if (sa->sa_family == AF_INET6) {
+		memcpy(&in6, sa, sizeof(in6));
+		memcpy(host.addr, &in6.sin6_addr, sizeof(in6.sin6_addr));
+		host.len = 128;
+		prefix_unmap(&host);
+	}
+	return p->family == host.family &&
+		bits_equal(p->addr, host.addr, p->len);
+}
+
 void
 parse_addr_format(char *dst, const struct parse_addr *a)
 {

@@ -31,7 +31,20 @@ struct parse_addr {
  * nothing here may ask a name service. */
 int parse_addr_port(const char *text, struct parse_addr *ret);
 
-/* The reverse; dst of at least PARSE_ADDR_TEXT bytes. */
+/* A network: 10.0.0.0/8, 2001:db8::/32, or an address alone.  Bits behind the
+ * prefix do not count. */
+struct parse_prefix {
+	sa_family_t family; /* AF_INET or AF_INET6 */
+	unsigned len;
+	uint8_t addr[16];
+};
+
+int parse_prefix(const char *text, struct parse_prefix *ret);
+/* Whether the address is of that network; IPv4 may come mapped into IPv6 on
+ * either side. */
+bool prefix_contains(const struct parse_prefix *, const struct sockaddr *);
+
+/* The reverse of parse_addr_port(); dst of at least PARSE_ADDR_TEXT bytes. */
 #define PARSE_ADDR_TEXT 72
 void parse_addr_format(char *dst, const struct parse_addr *);
 

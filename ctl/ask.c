@@ -49,6 +49,8 @@ missing(enum ipc_type type)
 		return "there is no such operation";
 	case IPC_ADMIN_PUBLISHED:
 		return "there is no such publication";
+	case IPC_ADMIN_PEERS:
+		return "no such peer is known";
 	case IPC_ADMIN_SECRET:
 		return "there is no secret yet";
 	default:

@@ -42,6 +42,10 @@ extern const struct cmd cmd_publish;
 extern const struct cmd cmd_unpublish;
 extern const struct cmd cmd_published;
 extern const struct cmd cmd_secret;
+extern const struct cmd cmd_mode;
+extern const struct cmd cmd_peers;
+extern const struct cmd cmd_probe;
+extern const struct cmd cmd_explain;
 
 /* "Usage: ..." to stderr with the problem before it. */
 enum ctl_exit cmd_usage(const struct cmd *, const char *problem);

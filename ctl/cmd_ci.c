@@ -21,11 +21,11 @@
 #include "common/parse.h"
 #include "common/secmem.h"
 #include "ctl/cmd.h"
+#include "ctl/info_file.h"
 #include "ctl/out.h"
 
 #define KEY_MAX   4096u
 #define KEY_SIZE  32u
-#define CI_MAX    (256u * 1024u * 1024u)
 #define READ_SIZE (1024u * 1024u)
 
 struct make {
@@ -277,44 +277,23 @@ show_info(const struct pccrc_info *info, struct bulk *bulk)
 }
 
 static enum ctl_exit
-show_bytes(const char *file, const struct buf *bytes)
+run_show(const struct cmd *c, int argc, char **argv)
 {
 	struct bulk *bulk = bulk_new(BULK_EVP);
 	struct pccrc_info *info = NULL;
-	enum ctl_exit result;
-	int r;
-
-	r = bulk != NULL ? pccrc_parse(bytes->data, bytes->len, bulk, &info)
-			 : -ENOMEM;
-	if (r > 0)
-		result = out_error(CTL_FAILED,
-			"%s: not content information (%s)", file,
-			pccrc_refusal_name(r));
-	else if (r < 0)
-		result = file_error(file, r);
-	else
-		result = show_info(info, bulk);
-	pccrc_info_unref(info);
-	bulk_free(bulk);
-	return result;
-}
-
-static enum ctl_exit
-run_show(const struct cmd *c, int argc, char **argv)
-{
-	enum ctl_exit result;
-	struct buf bytes;
-	int r;
+	enum ctl_exit r;
 
 	if (argc != 2)
-		return cmd_usage(c, "one file is needed");
-	buf_init(&bytes, CI_MAX);
-	r = fd_read_file(argv[1], &bytes);
-	result = r != 0 ? file_error(argv[1], r) : show_bytes(argv[1], &bytes);
-	if (bytes.data != NULL)
-		explicit_bzero(bytes.data, bytes.cap);
-	buf_done(&bytes);
-	return result;
+		r = cmd_usage(c, "one file is needed");
+	else if (bulk == NULL)
+		r = out_error(CTL_FAILED, "out of memory");
+	else
+		r = info_file_read(argv[1], NULL, bulk, &info);
+	if (r == CTL_OK)
+		r = show_info(info, bulk);
+	pccrc_info_unref(info);
+	bulk_free(bulk);
+	return r;
 }
 
 static enum ctl_exit

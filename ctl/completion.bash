@@ -121,6 +121,56 @@ _peerdistctl_secret()
 	esac
 }
 
+_peerdistctl_mode()
+{
+	case $1 in
+	get) ;;
+	set) _peerdistctl_words "local distributed --help" ;;
+	*) _peerdistctl_words "get set --help" ;;
+	esac
+}
+
+# Addresses of peers, of the service of the same command line.
+_peerdistctl_addresses()
+{
+	local i at=$1 options=()
+	for ((i = 1; i + 1 < at; i++)); do
+		[[ ${COMP_WORDS[i]} != --socket ]] ||
+			options=(--socket "${COMP_WORDS[i + 1]}")
+	done
+	# Without the port: bash takes a colon for the end of a word.
+	_peerdistctl_words "$("${COMP_WORDS[0]}" "${options[@]}" --timeout 2 \
+		peers ls 2>/dev/null |
+		awk 'NR > 1 && !/^\[/ { sub(":.*", ""); print $1 }') --help"
+}
+
+_peerdistctl_peers()
+{
+	case $1 in
+	ls) ;;
+	forgive) _peerdistctl_addresses "$2" ;;
+	*) _peerdistctl_words "ls forgive --help" ;;
+	esac
+}
+
+_peerdistctl_probe()
+{
+	if [[ ${COMP_WORDS[COMP_CWORD - 1]} == --version ]]; then
+		_peerdistctl_words "1 2"
+	else
+		_peerdistctl_words "--version --help"
+	fi
+}
+
+_peerdistctl_explain()
+{
+	if [[ ${COMP_WORDS[COMP_CWORD]} == -* ]]; then
+		_peerdistctl_words "--help"
+	else
+		_peerdistctl_files
+	fi
+}
+
 _peerdistctl()
 {
 	local at verb=
@@ -134,7 +184,7 @@ _peerdistctl()
 		*) _peerdistctl_words "--socket --json -q --color --yes
 			--timeout --version --help status sessions operations
 			cancel ci config reload cache publish unpublish
-			published secret" ;;
+			published secret mode peers probe explain" ;;
 		esac
 		return
 	fi
@@ -149,6 +199,10 @@ _peerdistctl()
 	published) _peerdistctl_published "$verb" "$at" ;;
 	unpublish) _peerdistctl_ids "$at" ;;
 	secret) _peerdistctl_secret "$verb" ;;
+	mode) _peerdistctl_mode "$verb" ;;
+	peers) _peerdistctl_peers "$verb" "$at" ;;
+	probe) _peerdistctl_probe ;;
+	explain) _peerdistctl_explain ;;
 	*) _peerdistctl_words "--help" ;;
 	esac
 }

@@ -32,6 +32,10 @@ static const struct cmd *const commands[] = {
 	&cmd_unpublish,
 	&cmd_published,
 	&cmd_secret,
+	&cmd_mode,
+	&cmd_peers,
+	&cmd_probe,
+	&cmd_explain,
 };
 
 static void

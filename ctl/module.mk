@@ -5,11 +5,17 @@ ctl_SRC := \
 	ctl/cmd_cache.c \
 	ctl/cmd_ci.c \
 	ctl/cmd_config.c \
+	ctl/cmd_explain.c \
+	ctl/cmd_mode.c \
 	ctl/cmd_ops.c \
+	ctl/cmd_peers.c \
+	ctl/cmd_probe.c \
 	ctl/cmd_publish.c \
 	ctl/cmd_published.c \
 	ctl/cmd_secret.c \
 	ctl/cmd_status.c \
+	ctl/explain.c \
+	ctl/info_file.c \
 	ctl/main.c \
 	ctl/out_json.c \
 	ctl/out_text.c \
@@ -26,6 +32,9 @@ $(B)/peerdistctl: $(ctl_SRC:%.c=$(B)/obj/%.o) $(CTL_ARCHIVES)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PROTOBUF_LIBS) $(JANSSON_LIBS) \
 		$(CRYPTO_LIBS) -lpthread
+
+test_explain_EXTRA := $(B)/obj/ctl/explain.o
+test_explain_LIBS := codec common
 
 INSTALL_TARGETS += install-completion
 

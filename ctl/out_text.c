@@ -227,30 +227,40 @@ struct column {
 	size_t width;
 };
 
+static struct column *
+find_column(struct column *columns, size_t n, const char *key)
+{
+	for (size_t c = 0; c < n; c++)
+		if (strcmp(columns[c].key, key) == 0)
+			return &columns[c];
+	return NULL;
+}
+
+/* Members that only some rows have stand behind those of the first. */
 static size_t
 find_columns(const json_t *array, struct column *columns)
 {
-	const json_t *row = json_array_get(array, 0), *value;
-	char cell[CELL_MAX];
+	const json_t *row, *value;
 	const char *key;
 	size_t n = 0, i;
 
-	json_object_foreach((json_t *)row, key, value)
-	{
-		if (n == COLUMNS_MAX || json_is_object(value))
-			continue;
-		columns[n].key = key;
-		title_of(columns[n].title, CELL_MAX, key);
-		columns[n].width = strlen(columns[n].title);
-		n++;
-	}
 	json_array_foreach(array, i, row)
 	{
-		for (size_t c = 0; c < n; c++) {
-			value = json_object_get(row, columns[c].key);
-			format_value(cell, sizeof(cell), columns[c].key, value);
-			columns[c].width =
-				MAX_OF(columns[c].width, strlen(cell));
+		json_object_foreach((json_t *)row, key, value)
+		{
+			struct column *c = find_column(columns, n, key);
+			char cell[CELL_MAX];
+
+			if (c == NULL) {
+				if (n == COLUMNS_MAX || json_is_object(value))
+					continue;
+				c = &columns[n++];
+				c->key = key;
+				title_of(c->title, CELL_MAX, key);
+				c->width = strlen(c->title);
+			}
+			format_value(cell, sizeof(cell), key, value);
+			c->width = MAX_OF(c->width, strlen(cell));
 		}
 	}
 	return n;

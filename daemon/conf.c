@@ -375,6 +375,19 @@ read_all(struct conf *c, const struct conf_sources *s, conf_report_fn *report,
 	return r;
 }
 
+/* An answer that may come after nobody waits for it any more is for nothing. */
+static void
+limit_backoff(struct conf *c, conf_report_fn *report, void *ctx)
+{
+	if (c->backoff_max_us <= c->probe_timeout_us)
+		return;
+	if (report != NULL)
+		report(ctx, conf_value_of(c, "Discovery", "BackoffMax")->origin,
+			"Discovery.BackoffMax is more than ProbeTimeout, which "
+			"is taken instead");
+	c->backoff_max_us = c->probe_timeout_us;
+}
+
 int
 conf_load(struct conf **ret_conf, const struct conf_sources *s,
 	conf_report_fn *report, void *ctx)
@@ -389,6 +402,7 @@ conf_load(struct conf **ret_conf, const struct conf_sources *s,
 		conf_free(c);
 		return r;
 	}
+	limit_backoff(c, report, ctx);
 	*ret_conf = c;
 	return 0;
 }
@@ -447,6 +461,15 @@ conf_value_of(const struct conf *c, const char *section, const char *name)
 	const struct conf_row *row = conf_row_find(section, name);
 
 	return row != NULL ? &c->values[row - conf_table] : NULL;
+}
+
+bool
+conf_nets_contain(const struct conf_nets *nets, const struct sockaddr *sa)
+{
+	for (size_t i = 0; i < nets->n; i++)
+		if (prefix_contains(&nets->nets[i], sa))
+			return true;
+	return false;
 }
 
 int

@@ -6,8 +6,8 @@
  * name; settings.conf in the folder [Service] StateDirectory; --set; policy.d/
  * *.conf in the file's folder by name.  What policy sets is locked.
  *
- * settings.conf is what the daemon itself keeps of "peerdistctl cache
- * set-size"; no other keys are taken from there.
+ * settings.conf is what the daemon itself keeps of "peerdistctl mode set" and
+ * "peerdistctl cache set-size"; no other keys are taken from there.
  *
  * Lists: the file and its drop-ins add to one another, an empty value empties
  * the list; the first mention by --set, and the first by policy, begins afresh.
@@ -15,6 +15,7 @@
 #ifndef DAEMON_CONF_H
 #define DAEMON_CONF_H
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +29,8 @@
 #define CONF_VALUE_MAX    160 /* bytes of one value: fits a line of a dump */
 #define CONF_GROUPS_MAX   64
 #define CONF_PEERS_MAX    64
+#define CONF_NAMES_MAX    64
+#define CONF_NETS_MAX     64
 
 enum conf_source {
 	CONF_FROM_BUILT_IN,
@@ -53,6 +56,18 @@ struct conf_groups {
 struct conf_peers {
 	size_t n;
 	struct parse_addr addrs[CONF_PEERS_MAX];
+};
+
+struct conf_interfaces {
+	bool all; /* every one but loopback; then there are no names */
+	size_t n;
+	char names[CONF_NAMES_MAX][IF_NAMESIZE];
+};
+
+struct conf_nets {
+	bool local; /* the subnets of this host, too */
+	size_t n;
+	struct parse_prefix nets[CONF_NETS_MAX];
 };
 
 /* A setting as text, with whoever set it. */
@@ -91,11 +106,24 @@ struct conf {
 
 	unsigned encryption; /* 0, 1, 2: AES with 128, 192, 256 bits */
 
+	struct parse_addr retrieval_listen; /* port 0: any */
+	struct conf_interfaces interfaces;
+	struct conf_nets allow_peers;
+
+	uint64_t probe_timeout_us;
+	uint64_t backoff_max_us; /* at most probe_timeout_us */
+	uint64_t quorum_size;    /* 0: off */
+	uint64_t quorum_forget_us;
+
 	struct conf_peers peers;
 	uint64_t max_peers;
 	uint64_t request_timeout_us;
 	uint64_t peer_strikes;
 	uint64_t quarantine_us;
+
+	uint64_t upload_sessions;
+	uint64_t upload_timeout_us;
+	uint64_t upload_rate; /* bytes a second; 0: no limit */
 
 	unsigned log_level; /* index of conf_log_levels */
 
@@ -161,6 +189,9 @@ enum conf_state_failure {
 };
 int conf_state_set(struct conf *, const char *folder, const char *section,
 	const char *name, const char *text);
+
+/* Whether one of the networks has the address; local ones are not looked at. */
+bool conf_nets_contain(const struct conf_nets *, const struct sockaddr *);
 
 /* Bytes that a size stands for, a percentage being that of the file system
  * that directory is or would be on.  -errno. */

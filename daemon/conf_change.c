@@ -100,7 +100,9 @@ build_state_file(const struct conf *c, struct buf *out)
 {
 	const char *section = "";
 
-	buf_printf(out, "# Written by peerdistd: peerdistctl cache set-size\n");
+	buf_printf(out,
+		"# Written by peerdistd: peerdistctl mode set, cache "
+		"set-size\n");
 	for (size_t i = 0; i < conf_table_len; i++) {
 		const struct conf_row *row = &conf_table[i];
 

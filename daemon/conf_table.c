@@ -12,7 +12,8 @@
 #define MS  1000ULL
 #define S   (1000ULL * MS)
 #define MIN (60ULL * S)
-#define DAY (24ULL * 60ULL * MIN)
+#define H   (60ULL * MIN)
+#define DAY (24ULL * H)
 
 const char *const conf_log_levels[] = {
 	"error", "warning", "notice", "info", "debug", NULL};
@@ -40,8 +41,9 @@ static const char *const word_auto[] = {"auto", NULL};
 const struct conf_row conf_table[] = {
 	BOOL("Service", "Enable", enable, "yes",
 	    "no: every call that policy can refuse is refused"),
-	CHOICE("Service", "Mode", mode, modes, 2, "local",
-	    "local or distributed"),
+	{.section = "Service", .name = "Mode", .type = CONF_CHOICE, AT(mode),
+	 .choices = modes, .n_choices = 2, .state = 1,
+	 .default_text = "local", .help = "local or distributed"},
 	PLAIN("Service", "Socket", CONF_PATH, socket,
 	    "/run/peerdist/peerdistd.sock", "control socket", .restart = 1),
 	RANGE("Service", "PreferredContentVersion", CONF_NUMBER,
@@ -98,14 +100,22 @@ const struct conf_row conf_table[] = {
 
 	CHOICE("Network", "Encryption", encryption, ciphers, 3, "aes-128",
 	    "cipher of cached blocks: aes-128, aes-192 or aes-256"),
-	LATER("Network", "RetrievalListen"),
-	LATER("Network", "Interfaces"),
-	LATER("Network", "AllowPeers"),
+	PLAIN("Network", "RetrievalListen", CONF_ADDR, retrieval_listen,
+	    "[::]:80", "where blocks are served to peers; port 0: any"),
+	PLAIN("Network", "Interfaces", CONF_INTERFACES, interfaces, "all",
+	    "where peers are looked for; all (but loopback) or names"),
+	PLAIN("Network", "AllowPeers", CONF_NETS, allow_peers, "local",
+	    "who is served; local (subnets of this host) or networks"),
 
-	LATER("Discovery", "ProbeTimeout"),
-	LATER("Discovery", "BackoffMax"),
-	LATER("Discovery", "QuorumSize"),
-	LATER("Discovery", "QuorumForget"),
+	RANGE("Discovery", "ProbeTimeout", CONF_TIME, probe_timeout_us,
+	    10 * MS, 10 * S, "300ms", "patience with answers to a probe"),
+	RANGE("Discovery", "BackoffMax", CONF_TIME, backoff_max_us, 1 * MS,
+	    5 * S, "65ms", "longest wait before a probe is answered; at most "
+	    "ProbeTimeout"),
+	RANGE("Discovery", "QuorumSize", CONF_NUMBER, quorum_size, 0, 65536,
+	    "10", "others with a segment that are enough; 0: never"),
+	RANGE("Discovery", "QuorumForget", CONF_TIME, quorum_forget_us,
+	    1 * S, 365 * DAY, "12h", "how long they are remembered"),
 
 	PLAIN("Retrieval", "Peers", CONF_PEERS, peers, "",
 	    "ADDRESS:PORT or [ADDRESS]:PORT, asked in every mode but local"),
@@ -118,9 +128,13 @@ const struct conf_row conf_table[] = {
 	RANGE("Retrieval", "Quarantine", CONF_TIME, quarantine_us, 1 * MS,
 	    30 * DAY, "10min", "for how long"),
 
-	LATER("Upload", "MaxSessions"),
-	LATER("Upload", "Timeout"),
-	LATER("Upload", "RateLimit"),
+	RANGE("Upload", "MaxSessions", CONF_NUMBER, upload_sessions, 1, 16384,
+	    "64", "requests of peers served at a time; half for one host"),
+	RANGE("Upload", "Timeout", CONF_TIME, upload_timeout_us, 100 * MS,
+	    1 * H, "15s", "how long one may take"),
+	RANGE("Upload", "RateLimit", CONF_SIZE, upload_rate, 0, UINT64_MAX,
+	    "0", "bytes a second to all peers; 0: no limit"),
+
 	LATER("HostedCache", "Servers"),
 	LATER("HostedCache", "Version"),
 	LATER("HostedCache", "OfferThreshold"),

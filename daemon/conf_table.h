@@ -15,9 +15,13 @@ enum conf_type {
 	CONF_SIZE_PART, /* struct conf_size: bytes or a percentage */
 	CONF_TIME,      /* uint64_t, microseconds */
 	CONF_PATH,      /* char [CONF_VALUE_MAX + 1], absolute */
+	CONF_ADDR,      /* struct parse_addr */
 	CONF_GROUP,     /* struct conf_groups, one group */
-	CONF_GROUPS,    /* struct conf_groups; a list */
-	CONF_PEERS,     /* struct conf_peers; a list */
+	/* Lists. */
+	CONF_GROUPS,     /* struct conf_groups */
+	CONF_PEERS,      /* struct conf_peers */
+	CONF_INTERFACES, /* struct conf_interfaces */
+	CONF_NETS,       /* struct conf_nets */
 	_CONF_TYPE_MAX,
 };
 
@@ -48,7 +52,7 @@ const struct conf_row *conf_row_find(const char *section, const char *name);
 static inline int
 conf_row_is_list(const struct conf_row *row)
 {
-	return row->type == CONF_GROUPS || row->type == CONF_PEERS;
+	return row->type >= CONF_GROUPS;
 }
 
 #endif

@@ -4,22 +4,18 @@
  * The field is written only when the whole text is good, so that a bad value
  * keeps what was there before.
  *
- * Groups are the exception: a list that names an unknown group is still in
- * force without it.  Keeping the former value could let in everybody where the
- * administrator meant a few.
+ * Groups and lists (conf_list.c) are the exception: what is good of them is in
+ * force.
  */
 #include "daemon/conf_value.h"
 
-#include <grp.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 
 #include "common/err.h"
 #include "common/macros.h"
-
-/* Far above any real group entry; a name service may hand out more. */
-#define GROUP_BUFFER_MAX (1024u * 1024u)
 
 static void *
 field_of(struct conf *c, const struct conf_row *row)
@@ -150,46 +146,14 @@ set_path(void *field, const struct conf_row *row, const char *text,
 	return 0;
 }
 
-/* 0, -ENOENT, -ENOMEM, or the name service's failure. */
 static int
-group_lookup(const char *name, uint32_t *ret_gid)
+set_addr(void *field, const struct conf_row *row, const char *text,
+	const char **ret_why)
 {
-	for (size_t size = 4096; size <= GROUP_BUFFER_MAX; size *= 4) {
-		AUTO_FREE char *buffer = malloc(size);
-		struct group group, *found = NULL;
-		int r;
-
-		if (buffer == NULL)
-			return err_new(-ENOMEM);
-		r = getgrnam_r(name, &group, buffer, size, &found);
-		if (r == ERANGE)
-			continue;
-		if (found == NULL)
-			return r != 0 ? err_new(-r) : err_new(-ENOENT);
-		*ret_gid = group.gr_gid;
-		return 0;
-	}
-	return err_new(-ERANGE);
-}
-
-static int
-group_add(struct conf_groups *groups, const char *name, const char **ret_why)
-{
-	uint32_t gid;
-	uint64_t number;
-
-	if (groups->n == CONF_GROUPS_MAX) {
-		*ret_why = "has too many groups";
-		return CONF_VALUE_E_PART;
-	}
-	/* A name of digits only would be taken for a number by all tools. */
-	if (parse_u64(name, 0, UINT32_MAX - 1, &number) == 0)
-		gid = (uint32_t)number;
-	else if (group_lookup(name, &gid) != 0) {
-		*ret_why = "names a group that does not exist; it is left out";
-		return CONF_VALUE_E_PART;
-	}
-	groups->gids[groups->n++] = gid;
+	if (parse_addr_port(text, field) != 0)
+		return bad(ret_why,
+			"is not ADDRESS:PORT or [ADDRESS]:PORT; names are not "
+			"allowed");
 	return 0;
 }
 
@@ -201,95 +165,7 @@ set_group(void *field, const struct conf_row *row, const char *text,
 
 	groups->n = 0;
 	groups->all = false;
-	return text[0] != '\0' ? group_add(groups, text, ret_why) : 0;
-}
-
-static int
-add_group(void *field, const char *element, const char **ret_why)
-{
-	struct conf_groups *groups = field;
-
-	if (strcmp(element, "all") != 0)
-		return group_add(groups, element, ret_why);
-	groups->all = true;
-	return 0;
-}
-
-static int
-add_peer(void *field, const char *element, const char **ret_why)
-{
-	struct conf_peers *peers = field;
-
-	if (peers->n == CONF_PEERS_MAX)
-		return bad(ret_why, "has too many peers");
-	if (parse_addr_port(element, &peers->addrs[peers->n]) != 0)
-		return bad(ret_why,
-			"is not a list of ADDRESS:PORT or [ADDRESS]:PORT; "
-			"names are not allowed, and what is wrong is left out");
-	peers->n++;
-	return 0;
-}
-
-static void
-list_clear(struct conf *c, const struct conf_row *row)
-{
-	if (row->type == CONF_PEERS) {
-		((struct conf_peers *)field_of(c, row))->n = 0;
-		return;
-	}
-	((struct conf_groups *)field_of(c, row))->n = 0;
-	((struct conf_groups *)field_of(c, row))->all = false;
-}
-
-/* Adds what is good to the field, and the text of it to the buffer. */
-static int
-list_add(struct conf *c, const struct conf_row *row, char *elements,
-	struct buf *text, const char **ret_why)
-{
-	char *rest = NULL;
-	int result = 0;
-
-	for (char *e = strtok_r(elements, ", \t", &rest); e != NULL;
-		e = strtok_r(NULL, ", \t", &rest)) {
-		int r = row->type == CONF_PEERS
-			? add_peer(field_of(c, row), e, ret_why)
-			: add_group(field_of(c, row), e, ret_why);
-
-		if (r != 0)
-			result = CONF_VALUE_E_PART;
-		if (r == CONF_VALUE_E_BAD)
-			continue;
-		buf_printf(text, "%s%s", text->len > 0 ? " " : "", e);
-	}
-	return result;
-}
-
-static int
-set_list(struct conf *c, const struct conf_row *row, const char *value,
-	bool append, const char **ret_why)
-{
-	struct conf_value *v = &c->values[row - conf_table];
-	AUTO_FREE char *elements = strdup(value);
-	struct buf text;
-	size_t len;
-	int r;
-
-	if (elements == NULL)
-		return err_new(-ENOMEM);
-	buf_init(&text, 65536);
-	if (append && value[0] != '\0')
-		buf_printf(&text, "%s", v->text);
-	else
-		list_clear(c, row);
-	r = list_add(c, row, elements, &text, ret_why);
-	buf_u8(&text, 0);
-	if (buf_error(&text) != 0) {
-		buf_done(&text);
-		return err_new(-ENOMEM);
-	}
-	free(v->text);
-	v->text = (char *)buf_take(&text, &len);
-	return r;
+	return text[0] != '\0' ? conf_group_add(groups, text, ret_why) : 0;
 }
 
 static int
@@ -305,6 +181,7 @@ set_scalar(void *field, const struct conf_row *row, const char *text,
 		[CONF_SIZE_PART] = set_size_part,
 		[CONF_TIME] = set_time,
 		[CONF_PATH] = set_path,
+		[CONF_ADDR] = set_addr,
 		[CONF_GROUP] = set_group,
 	};
 
@@ -336,7 +213,7 @@ conf_value_set(struct conf *c, const struct conf_row *row, const char *text,
 	if (!fits_file(text))
 		return bad(ret_why, "has characters that are not allowed");
 	if (conf_row_is_list(row))
-		return set_list(c, row, text, append, ret_why);
+		return conf_list_set(c, row, text, append, ret_why);
 	copy = strdup(text);
 	if (copy == NULL)
 		return err_new(-ENOMEM);

@@ -17,4 +17,10 @@ enum conf_value_failure {
 int conf_value_set(struct conf *, const struct conf_row *, const char *text,
 	bool append, const char **ret_why);
 
+/* The same for a list. */
+int conf_list_set(struct conf *, const struct conf_row *, const char *text,
+	bool append, const char **ret_why);
+int conf_group_add(
+	struct conf_groups *, const char *name, const char **ret_why);
+
 #endif

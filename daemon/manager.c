@@ -3,8 +3,9 @@
  * The parts in the order in which they are built; each needs those before it,
  * and they go in the reverse order:
  *
- *	settings, loop, worker pool, network, stores, server secret, service,
- *	control socket, listener, signals and watchdog, "ready"
+ *	settings, sockets from systemd, loop, worker pool, retrieval, stores,
+ *	server secret, service, network, control socket, listener, signals and
+ *	watchdog, "ready"
  *
  * But the worker pool goes before the stores, whose scrubber may have a job in
  * it that no service waits for.
@@ -12,7 +13,8 @@
  * The end has three steps, since what is on its way must come home first:
  *
  *	1. the service leaves AVAILABLE: every pending operation is completed
- *	2. a moment later, when that is sent, the listener drops everybody
+ *	2. a moment later, when that is sent, the listener and the network
+ *	   drop everybody
  *	3. when no job and no request is left (service_idle), the loop stops,
  *	   and the rest is freed
  *
@@ -43,6 +45,8 @@
 #include "daemon/core/service.h"
 #include "daemon/log.h"
 #include "daemon/manager_env.h"
+#include "daemon/manager_network.h"
+#include "daemon/manager_passed.h"
 #include "daemon/manager_secret.h"
 #include "daemon/manager_settings.h"
 #include "daemon/manager_socket.h"
@@ -70,6 +74,8 @@ struct manager {
 	struct stores stores;
 	struct service *service;
 	struct secret secret;
+	struct passed passed;
+	struct network *network;
 	struct control_socket socket;
 	struct listener *listener;
 	struct event *signals[_SIG_MAX];
@@ -184,6 +190,7 @@ apply_settings(struct manager *m, struct conf *conf)
 	if (r != 0)
 		return failed("New settings cannot be applied", r);
 	stores_configure(&m->stores, conf);
+	network_configure(m->network, conf);
 	log_set_level((int)conf->log_level + LOG_ERR);
 	return 0;
 }
@@ -240,7 +247,9 @@ hook_status(void *ctx, struct json *j)
 	json_out_text(j, "address", m->socket.path);
 	json_out_text(j, "from", m->socket.own ? "settings" : "systemd");
 	json_out_end_object(j);
+	network_put_listeners(m->network, j);
 	json_out_end_array(j);
+	network_put_status(m->network, j);
 }
 
 static void
@@ -278,6 +287,21 @@ hook_set_size(void *ctx, enum ipc_cache cache, const char *size, struct json *j)
 }
 
 static enum core_result
+hook_set_mode(void *ctx, const char *mode, struct json *j)
+{
+	struct manager *m = ctx;
+	enum core_result r = CORE_OK;
+
+	if (mode != NULL)
+		r = settings_set_mode(m->conf, m->state_folder, mode);
+	if (r == CORE_OK && mode != NULL && apply_settings(m, m->conf) != 0)
+		r = CORE_E_NO_MEMORY;
+	if (r == CORE_OK)
+		settings_put_mode(j, m->conf);
+	return r;
+}
+
+static enum core_result
 hook_secret(void *ctx, const struct api_secret_request *q, struct json *j)
 {
 	struct manager *m = ctx;
@@ -293,6 +317,7 @@ on_stop_timer(struct loop_alarm *a)
 	struct manager *m = container_of(a, struct manager, stop_timer);
 
 	m->listener = listener_free(m->listener);
+	network_stop(m->network);
 	if (service_idle(m->service) ||
 		loop_now_ms() - m->stop_ms > STOP_LIMIT_MS)
 		loop_stop(m->loop);
@@ -370,6 +395,25 @@ build_service(struct manager *m)
 }
 
 static int
+build_network(struct manager *m)
+{
+	const struct network_params params = {
+		.loop = m->loop,
+		.service = m->service,
+		.env = &m->host.env,
+		.state_folder = m->state_folder,
+		.passed = &m->passed,
+	};
+	int r = network_new(&m->network, &params);
+
+	if (r != 0)
+		return failed("Network cannot start", r);
+	m->host.discovery = network_discovery(m->network);
+	network_configure(m->network, m->conf);
+	return 0;
+}
+
+static int
 build_base(struct manager *m)
 {
 	static const struct http_limits limits = {.per_host = 4, .total = 64};
@@ -400,12 +444,19 @@ build_listener(struct manager *m)
 		.reload = hook_reload,
 		.set_size = hook_set_size,
 		.secret = hook_secret,
+		.set_mode = hook_set_mode,
 		.ctx = m};
 	struct client_limits limits;
 	const char *why;
 	int r;
 
-	r = control_socket_open(&m->socket, m->conf->socket, &why);
+	if (m->passed.control >= 0) {
+		control_socket_adopt(&m->socket, m->conf->socket,
+			TAKE_FD(m->passed.control));
+		r = 0;
+	} else {
+		r = control_socket_open(&m->socket, m->conf->socket, &why);
+	}
 	if (r != 0) {
 		log_event(LOG_ERR, "Control socket cannot be opened",
 			LOG_STR("SOCKET", m->conf->socket),
@@ -458,6 +509,8 @@ build(struct manager *m)
 	if (r == 0)
 		r = build_service(m);
 	if (r == 0)
+		r = build_network(m);
+	if (r == 0)
 		r = build_listener(m);
 	if (r == 0)
 		r = build_signals(m);
@@ -482,6 +535,8 @@ tear_down(struct manager *m)
 	loop_alarm_stop(&m->stop_timer);
 	m->listener = listener_free(m->listener);
 	control_socket_close(&m->socket);
+	m->host.discovery = NULL;
+	m->network = network_free(m->network);
 	m->service = service_free(m->service);
 	m->retrieve = retrieve_free(m->retrieve);
 	m->pool_watch = loop_watch_free(m->pool_watch);
@@ -491,6 +546,7 @@ tear_down(struct manager *m)
 	m->loop = loop_free(m->loop);
 	problems_done(&m->problems);
 	m->secret.key = sec_free(m->secret.key, SECRET_SIZE_MAX);
+	passed_done(&m->passed);
 	m->conf = conf_free(m->conf);
 }
 
@@ -539,6 +595,7 @@ manager_run(const struct conf_sources *sources)
 	m.sources.state_folder = m.state_folder;
 	log_set_level((int)m.conf->log_level + LOG_ERR);
 	m.started_ms = loop_now_ms();
+	passed_take(&m.passed);
 	r = build(&m);
 	if (r == 0)
 		r = serve(&m);

@@ -16,6 +16,7 @@
 
 #include "codec/bulk.h"
 #include "common/macros.h"
+#include "daemon/net/discovery.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/retrieve.h"
 
@@ -155,15 +156,22 @@ peer_cancel(void *ctx, struct env_peer_request *request)
 	retrieve_cancel(e->retrieve, request);
 }
 
-/* Until discovery has its sockets there is nobody to be asked. */
 static void
 probe(void *ctx, const struct env_probe *p)
 {
+	struct host_env *e = ctx;
+
+	if (e->discovery != NULL)
+		discovery_probe(e->discovery, p);
 }
 
 static void
 match(void *ctx, const struct env_match *m)
 {
+	struct host_env *e = ctx;
+
+	if (e->discovery != NULL)
+		discovery_match(e->discovery, m);
 }
 
 static void

@@ -6,6 +6,7 @@
 #include "common/work.h"
 #include "daemon/core/env.h"
 
+struct discovery;
 struct loop;
 struct retrieve;
 
@@ -15,8 +16,9 @@ struct host_env {
 	struct loop *loop;
 	struct work_pool *pool;
 	struct retrieve *retrieve;
-	struct bulk *bulk; /* the loop's own, made on first use */
-	uint64_t now_ms;   /* in which so many jobs were done at once */
+	struct discovery *discovery; /* NULL: nobody can be asked */
+	struct bulk *bulk;           /* the loop's own, made on first use */
+	uint64_t now_ms; /* in which so many jobs were done at once */
 	unsigned n_now;
 };
 

@@ -49,6 +49,13 @@ settings_for_service(struct conf *c, struct service_settings *ret)
 		.request_timeout_ms = milliseconds(c->request_timeout_us),
 		.peer_strikes = (uint32_t)c->peer_strikes,
 		.quarantine_ms = milliseconds(c->quarantine_us),
+		.probe_timeout_ms = milliseconds(c->probe_timeout_us),
+		.backoff_max_ms = milliseconds(c->backoff_max_us),
+		.quorum = (uint32_t)c->quorum_size,
+		.quorum_forget_ms = c->quorum_forget_us / US_PER_MS,
+		.uploads = (uint32_t)c->upload_sessions,
+		.upload_timeout_ms = milliseconds(c->upload_timeout_us),
+		.upload_rate = c->upload_rate,
 	};
 	ret->limits.max[QUOTA_SESSIONS] = c->per_uid_sessions;
 	ret->limits.max[QUOTA_CONTENTS] = c->per_uid_contents;
@@ -101,18 +108,18 @@ cache_section(enum ipc_cache cache)
 	return cache == IPC_CACHE_DATA ? "DataCache" : "HashCache";
 }
 
-enum core_result
-settings_set_size(struct conf *c, const char *folder, enum ipc_cache cache,
-	const char *size)
+static enum core_result
+keep(struct conf *c, const char *folder, const char *section, const char *name,
+	const char *text)
 {
-	const char *section = cache_section(cache);
-	int r = conf_state_set(c, folder, section, "MaxSize", size);
+	int r = conf_state_set(c, folder, section, name, text);
 
 	if (r == 0)
-		log_event(LOG_NOTICE, "Size of a cache set",
-			LOG_STR("CACHE", section), LOG_STR("SIZE", size));
+		log_event(LOG_NOTICE, "Setting changed and kept",
+			LOG_STR("SECTION", section), LOG_STR("NAME", name),
+			LOG_STR("VALUE", text));
 	else if (r < 0)
-		log_event(LOG_ERR, "Size of a cache cannot be kept",
+		log_event(LOG_ERR, "Setting cannot be kept",
 			LOG_STR("FOLDER", folder),
 			LOG_STR("FILE", CONF_STATE_FILE), LOG_ERRNO(-r));
 	switch (r) {
@@ -130,6 +137,28 @@ settings_set_size(struct conf *c, const char *folder, enum ipc_cache cache,
 	default:
 		return CORE_E_IO;
 	}
+}
+
+enum core_result
+settings_set_size(struct conf *c, const char *folder, enum ipc_cache cache,
+	const char *size)
+{
+	return keep(c, folder, cache_section(cache), "MaxSize", size);
+}
+
+enum core_result
+settings_set_mode(struct conf *c, const char *folder, const char *mode)
+{
+	return keep(c, folder, "Service", "Mode", mode);
+}
+
+void
+settings_put_mode(struct json *j, const struct conf *c)
+{
+	const struct conf_value *v = conf_value_of(c, "Service", "Mode");
+
+	json_out_text(j, "mode", v->text);
+	json_out_text(j, "origin", v->origin);
 }
 
 void

@@ -21,6 +21,10 @@ uint64_t settings_cache_age_s(const struct conf *);
 enum core_result settings_set_size(
 	struct conf *, const char *folder, enum ipc_cache, const char *size);
 
+/* The same for the mode. */
+enum core_result settings_set_mode(
+	struct conf *, const char *folder, const char *mode);
+
 /* Problems of the last reading: "ORIGIN: TEXT" each, the first so many. */
 #define PROBLEMS_MAX 64
 struct problems {
@@ -34,6 +38,7 @@ void problems_done(struct problems *);
 
 /* Members of the documents that peerdistctl gets. */
 void settings_put_config(struct json *, const struct conf *);
+void settings_put_mode(struct json *, const struct conf *);
 void settings_put_size(struct json *, const struct conf *, enum ipc_cache);
 void settings_put_problems(struct json *, const struct problems *);
 

@@ -17,55 +17,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "common/err.h"
 #include "common/macros.h"
-#include "daemon/log.h"
 
 #define BACKLOG 1024
-
-static void
-free_names(char ***names)
-{
-	for (char **n = *names; n != NULL && *n != NULL; n++)
-		free(*n);
-	free(*names);
-}
-
-/* The descriptor, or -1 when systemd gave none. */
-static int
-take_from_systemd(void)
-{
-	CLEANUP(free_names) char **names = NULL;
-	int n = sd_listen_fds_with_names(1, &names), found = -1;
-
-	for (int i = 0; i < n; i++) {
-		int fd = SD_LISTEN_FDS_START + i;
-
-		if (found < 0 && strcmp(names[i], "control") == 0 &&
-			sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) > 0) {
-			found = fd;
-			continue;
-		}
-		log_event(LOG_WARNING,
-			"Socket from systemd is not used in this release",
-			LOG_STR("NAME", names[i]));
-		close(fd);
-	}
-	return found;
-}
-
-static int
-set_nonblocking(int fd)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-		return err_new(-errno);
-	return 0;
-}
 
 static void
 set_address(struct sockaddr_un *sun, const char *path)
@@ -170,19 +127,26 @@ make_own(struct control_socket *s, const char **ret_why)
 	return 0;
 }
 
+static void
+init(struct control_socket *s, const char *path, int fd)
+{
+	*s = (struct control_socket){.fd = fd, .lock_fd = -1};
+	snprintf(s->path, sizeof(s->path), "%s", path);
+}
+
+void
+control_socket_adopt(struct control_socket *s, const char *path, int fd)
+{
+	init(s, path, fd);
+}
+
 int
 control_socket_open(
 	struct control_socket *s, const char *path, const char **ret_why)
 {
 	int r;
 
-	*s = (struct control_socket){.fd = -1, .lock_fd = -1};
-	snprintf(s->path, sizeof(s->path), "%s", path);
-	s->fd = take_from_systemd();
-	if (s->fd >= 0) {
-		*ret_why = "the socket from systemd cannot be used";
-		return set_nonblocking(s->fd);
-	}
+	init(s, path, -1);
 	r = make_own(s, ret_why);
 	if (r != 0)
 		control_socket_close(s);

@@ -15,8 +15,9 @@ struct control_socket {
 	char path[108];
 };
 
-/* Takes the socket that systemd calls "control" when there is one; otherwise
- * makes path.  -EADDRINUSE: another daemon serves there.  *ret_why: what went
+/* One that was passed, taken over; path is what the settings say. */
+void control_socket_adopt(struct control_socket *, const char *path, int fd);
+/* Makes path.  -EADDRINUSE: another daemon serves there.  *ret_why: what went
  * wrong, in words. */
 int control_socket_open(
 	struct control_socket *, const char *path, const char **ret_why);

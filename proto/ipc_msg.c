@@ -252,6 +252,43 @@ check_secret(const struct ipc_msg *m, enum ipc_from from)
 }
 
 static bool
+check_peers(const struct ipc_msg *m, enum ipc_from from)
+{
+	const Pd__AdminPeers *p = m->u.admin_peers;
+
+	return p->action >= 1 && p->action < _IPC_PEERS_MAX &&
+		strlen(p->address) <= NAME_BOUND;
+}
+
+static bool
+check_probe(const struct ipc_msg *m, enum ipc_from from)
+{
+	const Pd__AdminProbe *p = m->u.admin_probe;
+
+	return p->id.len == IPC_PROBE_ID_SIZE && p->version <= 2;
+}
+
+static bool
+check_explain(const struct ipc_msg *m, enum ipc_from from)
+{
+	const Pd__AdminExplain *e = m->u.admin_explain;
+
+	if (e->id_size != 32 && e->id_size != 48 && e->id_size != 64)
+		return false;
+	return e->ids.len >= 1 && e->ids.len % e->id_size == 0 &&
+		e->ids.len / e->id_size <= IPC_IDS_MAX;
+}
+
+static bool
+check_mode(const struct ipc_msg *m, enum ipc_from from)
+{
+	const Pd__AdminMode *b = m->u.admin_mode;
+
+	return b->action >= 1 && b->action < _IPC_MODE_MAX &&
+		strlen(b->mode) <= NAME_BOUND;
+}
+
+static bool
 check_add(const struct ipc_msg *m, enum ipc_from from)
 {
 	const Pd__SubmitAdd *a = m->u.submit_add;
@@ -289,6 +326,10 @@ check_add(const struct ipc_msg *m, enum ipc_from from)
 #define BODY_admin_cache     &pd__admin_cache__descriptor, check_cache
 #define BODY_admin_published &pd__admin_published__descriptor, check_published
 #define BODY_admin_secret    &pd__admin_secret__descriptor, check_secret
+#define BODY_admin_peers     &pd__admin_peers__descriptor, check_peers
+#define BODY_admin_probe     &pd__admin_probe__descriptor, check_probe
+#define BODY_admin_explain   &pd__admin_explain__descriptor, check_explain
+#define BODY_admin_mode      &pd__admin_mode__descriptor, check_mode
 
 static const struct frame_row frame_rows[IPC_TYPE_LIMIT] = {
 #define X(n, number, body_, from_) \

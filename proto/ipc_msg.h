@@ -54,8 +54,11 @@
 #define IPC_PASSPHRASE_MAX 1024u  /* bytes of UTF-8 */
 #define IPC_KEY_BLOB_MAX   16384u /* a key file */
 #define IPC_ROWS_MAX       1000u  /* of one page of a list */
+#define IPC_IDS_MAX        1000u  /* segments of one ADMIN_EXPLAIN */
+#define IPC_PROBE_ID_SIZE  32u
 
-/* Actions of ADMIN_CACHE, ADMIN_PUBLISHED, ADMIN_SECRET. */
+/* Actions of ADMIN_CACHE, ADMIN_PUBLISHED, ADMIN_SECRET, ADMIN_PEERS,
+ * ADMIN_MODE. */
 enum ipc_cache_action {
 	IPC_CACHE_SHOW = 1,
 	IPC_CACHE_LIST,
@@ -78,6 +81,8 @@ enum ipc_secret_action {
 	IPC_SECRET_FINGERPRINT,
 	_IPC_SECRET_MAX,
 };
+enum ipc_peers_action { IPC_PEERS_LIST = 1, IPC_PEERS_FORGIVE, _IPC_PEERS_MAX };
+enum ipc_mode_action { IPC_MODE_GET = 1, IPC_MODE_SET, _IPC_MODE_MAX };
 
 /* Features of a HELLO. */
 #define IPC_FEATURE_AREA 1u /* wants a data area: makes this a session */
@@ -139,6 +144,10 @@ ipc_op_slot(uint64_t id)
 	X(ADMIN_CACHE, 70, admin_cache, CLIENT) \
 	X(ADMIN_PUBLISHED, 71, admin_published, CLIENT) \
 	X(ADMIN_SECRET, 72, admin_secret, CLIENT) \
+	X(ADMIN_PEERS, 73, admin_peers, CLIENT) \
+	X(ADMIN_PROBE, 74, admin_probe, CLIENT) \
+	X(ADMIN_EXPLAIN, 75, admin_explain, CLIENT) \
+	X(ADMIN_MODE, 76, admin_mode, CLIENT) \
 	X(ADMIN_TEXT, 80, admin_text, DAEMON)
 
 enum ipc_type {
@@ -201,6 +210,10 @@ struct ipc_msg {
 		Pd__AdminCache *admin_cache;
 		Pd__AdminPublished *admin_published;
 		Pd__AdminSecret *admin_secret;
+		Pd__AdminPeers *admin_peers;
+		Pd__AdminProbe *admin_probe;
+		Pd__AdminExplain *admin_explain;
+		Pd__AdminMode *admin_mode;
 	} u;
 	size_t arena_used;
 	void *overflow; /* list of what did not fit into the arena */

@@ -11,3 +11,6 @@ $(B)/gen/peerdist.pb-c.c $(B)/gen/peerdist.pb-c.h &: proto/peerdist.proto
 	$(call say,PROTOC,$<)
 	@mkdir -p $(B)/gen
 	$(Q)$(PROTOC_C) --c_out=$(B)/gen -Iproto $<
+
+# Bounds of bodies need no connection.
+test_ipc_admin_LIBS := proto common

@@ -36,7 +36,7 @@ archive_files = $(patsubst %,$(B)/lib%.a,$(foreach a,$(1),$(call buildable,$(a))
 comma := ,
 ALLOC_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc strdup \
 	strndup asprintf vasprintf __asprintf_chk __vasprintf_chk mmap)
-TEST_LIBS = -Wl,--as-needed $(DAEMON_LIBS) $(CURL_LIBS) $(JANSSON_LIBS) $(CMOCKA_LIBS)
+TEST_LIBS = -Wl,--as-needed $(DAEMON_LIBS) $(JANSSON_LIBS) $(CMOCKA_LIBS)
 link_test = $(Q)$(CC) $(LDFLAGS_ALL) $(1) -o $@ -Wl,--start-group $^ \
 	-Wl,--end-group $(TEST_LIBS)
 

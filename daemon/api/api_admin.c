@@ -12,10 +12,10 @@
 
 #include "common/clock.h"
 #include "common/macros.h"
-#include "common/parse.h"
 #include "daemon/api/dispatch.h"
 #include "daemon/api/document.h"
 #include "daemon/api/status_map.h"
+#include "daemon/core/upload.h"
 
 #define OPERATIONS_MAX 10000u
 
@@ -95,27 +95,8 @@ put_quotas(struct json *j, const struct client *c)
 	json_out_end_array(j);
 }
 
-static void
-put_peer(const struct peer_view *p, void *ctx)
-{
-	struct json *j = ctx;
-	char text[PARSE_ADDR_TEXT];
-
-	parse_addr_format(text, &p->addr);
-	json_out_object(j, NULL);
-	json_out_text(j, "address", text);
-	json_out_u64(j, "strikes", p->strikes);
-	json_out_u64(j, "quarantine_ms", p->quarantine_ms);
-	json_out_u64(j, "blocks", p->blocks);
-	json_out_u64(j, "bytes", p->bytes);
-	json_out_u64(j, "empty", p->empty);
-	json_out_u64(j, "timeouts", p->timeouts);
-	json_out_u64(j, "bad", p->bad);
-	json_out_end_object(j);
-}
-
-static const char *
-mode_name(enum service_mode mode)
+const char *
+api_mode_name(enum service_mode mode)
 {
 	static const char *const names[_MODE_MAX] = {
 		[MODE_LOCAL] = "local",
@@ -128,8 +109,8 @@ mode_name(enum service_mode mode)
 	return mode < _MODE_MAX ? names[mode] : "?";
 }
 
-static const char *
-status_name(enum service_status status)
+const char *
+api_status_name(enum service_status status)
 {
 	static const char *const names[] = {
 		[SERVICE_DISABLED] = "disabled",
@@ -141,14 +122,28 @@ status_name(enum service_status status)
 }
 
 static void
+put_uploads(struct json *j, struct service *svc)
+{
+	const struct service_counters *sc = service_counters(svc);
+
+	json_out_object(j, "uploads");
+	json_out_u64(j, "running", uploads_running(service_uploads(svc)));
+	json_out_u64(j, "max", service_settings(svc)->uploads);
+	json_out_u64(j, "given_up", sc->uploads_given_up);
+	json_out_u64(j, "bytes", sc->upload_bytes);
+	json_out_end_object(j);
+}
+
+static void
 put_service(struct json *j, struct service *svc)
 {
 	uint32_t min, max;
 
 	service_content_versions(svc, &min, &max);
 	json_out_text(j, "version", PEERDIST_VERSION_STRING);
-	json_out_text(j, "mode", mode_name(service_settings(svc)->policy.mode));
-	json_out_text(j, "status", status_name(service_status(svc)));
+	json_out_text(
+		j, "mode", api_mode_name(service_settings(svc)->policy.mode));
+	json_out_text(j, "status", api_status_name(service_status(svc)));
 	json_out_u64(j, "epoch", service_epoch(svc));
 	json_out_u64(j, "min_content_version", min);
 	json_out_u64(j, "max_content_version", max);
@@ -168,9 +163,8 @@ api_admin_status(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
 	json_out_u64(j, "clients", c->set->n_clients);
 	api_put_caches(j, c->set->service);
 	put_quotas(j, c);
-	json_out_array(j, "peers");
-	service_each_peer(c->set->service, put_peer, j);
-	json_out_end_array(j);
+	put_uploads(j, c->set->service);
+	api_put_peers(j, c->set->service);
 	put_counters(j, c->set);
 	return answer(&d, c, m, ERROR_SUCCESS);
 }

@@ -44,6 +44,12 @@ struct api_hooks {
 	/* What is to be done with the server secret. */
 	enum core_result (*secret)(
 		void *ctx, const struct api_secret_request *, struct json *);
+	/* Another mode, kept beyond a restart; NULL: it stays as it is.
+	 * Members "mode" and "origin" of the answer.  CORE_E_DISABLED when
+	 * policy or an option sets it, CORE_E_BAD_PARAMETER when there is no
+	 * such mode. */
+	enum core_result (*set_mode)(
+		void *ctx, const char *mode, struct json *);
 	void *ctx;
 };
 

@@ -57,6 +57,10 @@ static const struct dispatch_row rows[IPC_TYPE_LIMIT] = {
 	[IPC_ADMIN_CACHE] = ADMIN(ROLE_ANY, api_admin_cache),
 	[IPC_ADMIN_PUBLISHED] = ADMIN(ROLE_ANY, api_admin_published),
 	[IPC_ADMIN_SECRET] = ADMIN(ROLE_ADMIN, api_admin_secret),
+	[IPC_ADMIN_PEERS] = ADMIN(ROLE_ANY, api_admin_peers),
+	[IPC_ADMIN_PROBE] = ADMIN(ROLE_ADMIN, api_admin_probe),
+	[IPC_ADMIN_EXPLAIN] = ADMIN(ROLE_ANY, api_admin_explain),
+	[IPC_ADMIN_MODE] = ADMIN(ROLE_ANY, api_admin_mode),
 };
 
 const struct dispatch_row *

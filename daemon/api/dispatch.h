@@ -54,9 +54,16 @@ dispatch_fn api_admin_status, api_admin_sessions, api_admin_operations,
 /* api_cache.c, api_published.c, api_secret.c: */
 dispatch_fn api_admin_cache, api_admin_published, api_admin_secret,
 	api_publish_standing;
+/* api_peers.c: */
+dispatch_fn api_admin_peers, api_admin_probe, api_admin_explain, api_admin_mode;
 
 /* Members "store" and "hash": how the caches are. */
 void api_put_caches(struct json *, struct service *);
+
+/* Member "peers": the known ones. */
+void api_put_peers(struct json *, struct service *);
+const char *api_mode_name(enum service_mode);
+const char *api_status_name(enum service_status);
 
 /* A slice as the core wants it. */
 struct session_slice api_slice(const Pd__Slice *);

@@ -22,6 +22,11 @@
 #include <string.h>
 
 #include "common/err.h"
+#include "daemon/core/discover.h"
+#include "daemon/core/fetch.h"
+
+/* Looked at from the cursor on, to tell a flash crowd: 64 MiB of version 2. */
+#define CROWD_SEGMENTS 1024u
 
 struct ci_add {
 	struct slice_feed feed;
@@ -54,6 +59,7 @@ content_unref(struct content *c)
 	if (c == NULL || --c->refs > 0)
 		return NULL;
 	content_stages_drop(c);
+	fetch_content_free(c);
 	pccrc_parser_free(c->parser);
 	pccrc_info_unref(c->info);
 	free(c->ids);
@@ -474,6 +480,24 @@ const uint8_t *
 content_segment_id(const struct content *c, size_t segment)
 {
 	return c->ids + segment * c->info->hash_size;
+}
+
+bool
+content_flash_crowd(const struct content *c)
+{
+	struct discover *d = service_discover(c->session->service);
+	size_t n, at;
+
+	/* Nearly always, no segment at all is wanted by many. */
+	if (c->state != CONTENT_READY || c->info->hash_size != PCCRD_ID_SIZE ||
+		!discover_crowd_any(d))
+		return false;
+	n = c->info->n_segments;
+	at = pccrc_segment_at(c->info, c->cursor);
+	for (size_t i = 0; i < n && i < CROWD_SEGMENTS; i++)
+		if (discover_crowd(d, content_segment_id(c, (at + i) % n)))
+			return true;
+	return false;
 }
 
 void

@@ -23,6 +23,7 @@ enum content_state {
 
 struct stage;
 TAILQ_HEAD(stage_list, stage);
+struct fetch_content;
 struct read_work;
 
 /* Reference-counted: jobs and store requests hold it beyond its close. */
@@ -58,6 +59,13 @@ struct content {
 	struct op *stream_head;
 	struct read_work *ahead; /* for the one behind the head */
 	bool stream_stepping;
+	/* The stream's blocks come from peers: those up to this offset were
+	 * looked at, and wanted if they were not there. */
+	uint64_t fetched_to;
+	bool fetch_on;
+	bool fetch_on_busy;
+
+	struct fetch_content *fetching; /* fetch.c; NULL: nothing yet */
 };
 
 static inline struct content *
@@ -91,6 +99,9 @@ void content_ref_block(const struct content *, size_t segment, uint32_t block,
 	struct store_ref *ret_ref);
 const uint8_t *content_segment_id(const struct content *, size_t segment);
 
+/* Many hosts want it, or what is read of it next, at this moment. */
+bool content_flash_crowd(const struct content *);
+
 /* Where a content offset lies. */
 struct content_pos {
 	size_t segment;
@@ -109,7 +120,13 @@ enum core_result content_data_add(struct handle *, uint64_t op, uint64_t offset,
 enum core_result content_data_feed(struct op *, const struct session_slice *);
 void content_data_forget(struct op *);
 void content_stages_drop(struct content *);
-/* Frees what was kept for the next adds. */
+/* Large buffers that go from job to job, with room for 16 blocks of version 1.
+ * NULL: no memory. */
+#define CONTENT_SPARE_SIZE ((1024u + 5u) * 1024u)
+uint8_t *content_spare_take(struct service *);
+/* May be NULL. */
+void content_spare_give(struct service *, uint8_t *);
+/* Frees what was kept for the next ones. */
 void content_spares_free(struct service *);
 
 /* content_read.c */

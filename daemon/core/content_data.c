@@ -36,6 +36,7 @@
 #include "common/err.h"
 #include "daemon/core/content.h"
 #include "daemon/core/fetch.h"
+#include "daemon/core/ledger.h"
 
 #define ROUND_BLOCKS 64
 #define SLICE_MAX    (1024u * 1024u)
@@ -43,7 +44,7 @@
 #define STAGE_LEAST  (32u * 1024u)
 #define SLOT_ALIGN   64u
 /* Of a round over a whole slice: each block with its padding, aligned. */
-#define ROUND_ROOM    (SLICE_MAX + ROUND_BLOCKS * (16u + SLOT_ALIGN))
+#define ROUND_ROOM    CONTENT_SPARE_SIZE
 #define SPARE_LEAST   (256u * 1024u)
 #define SPARES_MOST   8u
 #define SPARES_IDLE   4u
@@ -249,7 +250,7 @@ slot_size(const struct data_block *b)
 }
 
 static struct data_spare *
-spare_take(struct service *svc)
+spare_reuse(struct service *svc)
 {
 	struct data_spare *spare = SLIST_FIRST(&svc->spares);
 
@@ -264,14 +265,34 @@ static void
 spares_limit(struct service *svc)
 {
 	while (svc->n_spares > (svc->n_adds > 0 ? SPARES_MOST : SPARES_IDLE))
-		free(spare_take(svc));
+		free(spare_reuse(svc));
 }
 
 void
 content_spares_free(struct service *svc)
 {
 	while (svc->n_spares > 0)
-		free(spare_take(svc));
+		free(spare_reuse(svc));
+}
+
+uint8_t *
+content_spare_take(struct service *svc)
+{
+	struct data_spare *spare = spare_reuse(svc);
+
+	return spare != NULL ? (uint8_t *)spare : malloc(CONTENT_SPARE_SIZE);
+}
+
+void
+content_spare_give(struct service *svc, uint8_t *buffer)
+{
+	struct data_spare *spare = (struct data_spare *)(void *)buffer;
+
+	if (buffer == NULL)
+		return;
+	SLIST_INSERT_HEAD(&svc->spares, spare, link);
+	svc->n_spares++;
+	spares_limit(svc);
 }
 
 static bool
@@ -279,10 +300,10 @@ buffer_take(struct data_add *a, size_t size)
 {
 	if (size >= SPARE_LEAST && size <= ROUND_ROOM) {
 		size = ROUND_ROOM;
-		a->buffer = (uint8_t *)spare_take(a->content->session->service);
-	}
-	if (a->buffer == NULL)
+		a->buffer = content_spare_take(a->content->session->service);
+	} else {
 		a->buffer = malloc(size);
+	}
 	a->buffer_size = size;
 	return a->buffer != NULL;
 }
@@ -290,17 +311,12 @@ buffer_take(struct data_add *a, size_t size)
 static void
 buffer_give(struct data_add *a)
 {
-	struct service *svc = a->content->session->service;
-	struct data_spare *spare = (struct data_spare *)a->buffer;
+	uint8_t *buffer = TAKE_PTR(a->buffer);
 
-	a->buffer = NULL;
-	if (spare == NULL || a->buffer_size != ROUND_ROOM) {
-		free(spare);
-		return;
-	}
-	SLIST_INSERT_HEAD(&svc->spares, spare, link);
-	svc->n_spares++;
-	spares_limit(svc);
+	if (a->buffer_size == ROUND_ROOM)
+		content_spare_give(a->content->session->service, buffer);
+	else
+		free(buffer);
 }
 
 static void
@@ -422,6 +438,16 @@ round_end(struct data_add *a)
 }
 
 static void
+block_put(struct content *c, const struct content_pos *pos, bool well)
+{
+	if (well)
+		ledger_block_from_application(c->session->service->ledger,
+			content_segment_id(c, pos->segment),
+			c->info->hash_size);
+	fetch_have(c, pos->segment, pos->block);
+}
+
+static void
 round_put_done(struct store_put *put)
 {
 	struct data_add *a = container_of(put, struct data_add, put);
@@ -431,10 +457,10 @@ round_put_done(struct store_put *put)
 	for (size_t i = 0; i < a->n_put; i++)
 		if (a->fault == CORE_OK)
 			a->fault = service_store_result(a->refs[i].status);
-	for (size_t i = 0; i < a->n_blocks; i++)
+	for (size_t i = 0, k = 0; i < a->n_blocks; i++)
 		if (a->blocks[i].good)
-			fetch_have(a->content, a->blocks[i].pos.segment,
-				a->blocks[i].pos.block);
+			block_put(a->content, &a->blocks[i].pos,
+				a->refs[k++].status == STORE_OK);
 	round_end(a);
 }
 

@@ -28,6 +28,11 @@
  * When its turn comes the next read takes this over if it begins where the work
  * does; else the work is dropped.
  *
+ * What comes from peers takes longer than a read may wait, so stream reads that
+ * miss also have the blocks wanted that lie FETCH_ON behind them; later reads
+ * carry that on, whether they miss or not, until a whole stretch was there
+ * already.  A block read has only its own window fetched.
+ *
  * A query (room for 0 bytes) only counts what is there, look after look.
  */
 #include <assert.h>
@@ -43,9 +48,11 @@
 #define WINDOW_BLOCKS      64 /* of one look for a read */
 #define HOLE_BLOCKS        512
 #define HOLE_BYTES         PCCRC_SEGMENT_SIZE
+#define FETCH_ON           (4u * 1024 * 1024) /* and WINDOW_BLOCKS at most */
+#define FETCH_STEP         (1024u * 1024)
 #define TIMEOUT_DEFAULT_MS 5000u
 
-enum work_kind { WORK_LOOK, WORK_QUERY, WORK_HOLE, WORK_GET };
+enum work_kind { WORK_LOOK, WORK_QUERY, WORK_HOLE, WORK_GET, WORK_FETCH_ON };
 
 struct read_work {
 	enum work_kind kind;
@@ -416,6 +423,8 @@ content_ahead_drop(struct content *c)
 {
 	struct read_work *w = c->ahead;
 
+	if (c->closed)
+		fetch_left(c);
 	c->ahead = NULL;
 	/* One that runs finds out when it comes back. */
 	if (w != NULL && w->ready) {
@@ -504,6 +513,64 @@ read_get(struct read_work *w, struct op *op, size_t n)
 		ahead_start(c);
 }
 
+/* What is not there of the look's window, from its block first on. */
+static void
+want_window(const struct read_work *w, size_t first)
+{
+	for (size_t i = first; i < w->n; i++)
+		if (w->refs[i].status != STORE_OK)
+			(void)fetch_want(w->content, w->pos[i].segment,
+				w->pos[i].block, NULL);
+}
+
+static void
+fetch_on_done(struct store_lookup *look)
+{
+	struct read_work *w = container_of(look, struct read_work, u.look);
+	struct content *c = w->content;
+
+	(void)work_back(w);
+	c->fetch_on_busy = false;
+	if (!c->closed) {
+		c->fetched_to = end_of(&w->pos[w->n - 1]);
+		c->fetch_on = leading(w, true) < w->n;
+		want_window(w, 0);
+		fetch_go(service_of(c));
+	}
+	work_free(w);
+}
+
+/* Wants what lies behind at, where the stream goes on. */
+static void
+fetch_on(struct content *c, uint64_t at)
+{
+	uint64_t end = c->info->range_end;
+	uint64_t from = MAX_OF(at, c->fetched_to);
+	struct read_work *w;
+
+	if (c->fetch_on_busy || from >= end || from - at >= FETCH_ON)
+		return;
+	end = MIN_OF(end, at + MIN_OF(FETCH_ON, end - at));
+	if (end - from < FETCH_STEP && end < c->info->range_end)
+		return;
+	w = work_new(c, WORK_FETCH_ON, from, end, WINDOW_BLOCKS);
+	if (w == NULL)
+		return;
+	c->fetch_on_busy = true;
+	start_look(w, NULL, fetch_on_done);
+}
+
+/* Its window, which ends here, is being fetched. */
+static void
+stream_missed(struct content *c, uint64_t end)
+{
+	if (!c->fetch_on)
+		c->fetched_to = 0;
+	c->fetched_to = MAX_OF(c->fetched_to, end);
+	c->fetch_on = true;
+	fetch_on(c, c->cursor);
+}
+
 /* The first block is not there. */
 static void
 read_miss(struct read_work *w, struct op *op)
@@ -520,10 +587,9 @@ read_miss(struct read_work *w, struct op *op)
 	answer = fetch_want(c, w->pos[0].segment, w->pos[0].block, op);
 	switch (answer) {
 	case FETCH_WAIT:
-		for (size_t i = 1; i < w->n; i++)
-			if (w->refs[i].status != STORE_OK)
-				(void)fetch_want(c, w->pos[i].segment,
-					w->pos[i].block, NULL);
+		want_window(w, 1);
+		if (op->head)
+			stream_missed(c, end_of(&w->pos[w->n - 1]));
 		break;
 	case FETCH_NOBODY:
 		op->verdict = CORE_E_MISSING_DATA;
@@ -533,6 +599,7 @@ read_miss(struct read_work *w, struct op *op)
 		read_fail(op, CORE_E_NO_MEMORY);
 		break;
 	}
+	fetch_go(service_of(c));
 }
 
 static void
@@ -645,7 +712,8 @@ read_look(struct op *op)
 }
 
 /* How many blocks of a hole to report: as far as the store has none, and, when
- * peers were asked, none is about to come. */
+ * peers were asked, none is about to come.  What they were not asked for counts
+ * only where it was to be read. */
 static size_t
 hole_blocks(struct read_work *w, struct op *op)
 {
@@ -653,10 +721,17 @@ hole_blocks(struct read_work *w, struct op *op)
 
 	if (op->verdict != CORE_E_MISSING_DATA || op->u.read.timeout_ms == 0)
 		return n;
-	for (size_t i = 1; i < n; i++)
-		if (fetch_coming(
-			    w->content, w->pos[i].segment, w->pos[i].block))
+	for (size_t i = 1; i < n; i++) {
+		const struct content_pos *pos = &w->pos[i];
+		enum fetch_state state =
+			fetch_state(w->content, pos->segment, pos->block);
+
+		if (state == FETCH_COMING ||
+			(state == FETCH_UNTRIED &&
+				pos->start - op->u.read.offset >=
+					op->u.read.len))
 			return i;
+	}
 	return n;
 }
 
@@ -694,8 +769,8 @@ hole_done(struct store_lookup *look)
 	read_finish(op, &result);
 }
 
-/* nobody: there is no source at all, so the range may reach as far as one
- * segment of version 1 does. */
+/* nobody: there is no source at all for the segment, so the range may reach as
+ * far as one of version 1 does. */
 static void
 read_hole(struct op *op, bool nobody)
 {
@@ -742,8 +817,11 @@ content_read_arrived(struct op *op)
 void
 content_read_lacking(struct op *op)
 {
+	struct content *c = content_of_op(op);
+	size_t segment = pccrc_segment_at(c->info, op->u.read.offset);
+
 	op->verdict = CORE_E_MISSING_DATA;
-	read_hole(op, false);
+	read_hole(op, fetch_nobody(c, segment));
 }
 
 static void
@@ -758,6 +836,8 @@ read_start(struct op *op)
 		op->timer.fn = read_timeout;
 		service_timer(service_of(c), &op->timer, timeout_ms);
 	}
+	if (op->head && c->fetch_on && timeout_ms != 0 && op->u.read.len > 0)
+		fetch_on(c, c->cursor);
 	if (!op->head || !ahead_adopt(c, op))
 		read_look(op);
 }

@@ -77,6 +77,8 @@ void discover_obtained(struct discover *, const uint8_t *id);
 
 /* Many hosts want this segment at this moment (flash crowd). */
 bool discover_crowd(struct discover *, const uint8_t *id);
+/* Any segment at all, whether known here or not: cheap. */
+bool discover_crowd_any(const struct discover *);
 
 /* From the network.  A Probe of another host, already known to come from where
  * answers may go to. */

@@ -67,7 +67,8 @@ struct env_peer_request {
 	struct pccrr_set held; /* LIST: of those asked for */
 	uint32_t algo;         /* enum pccrr_algo */
 	uint8_t iv[16];
-	uint8_t *data; /* free()d by whoever owns the request */
+	uint8_t *memory; /* free()d by whoever owns the request */
+	uint8_t *data;   /* somewhere in it, not aligned */
 	uint32_t data_len;
 	/* Loop thread; exactly once, never from inside peer_request() nor
 	 * peer_cancel(). */

@@ -9,20 +9,28 @@
  * proves.)  Readers wait on blocks, each with a timer of its own.
  *
  *	fetch_want      a reader misses a block
- *	fetch_step      gives idle blocks to free peers
- *	request_done    a peer's answer: good bytes go to a worker to be
- *	                decrypted and compared with their hash
- *	check_done      verified: into the store, as they came
- *	put_done        readable: its waiters are sent to read
+ *	fetch_go        the fetches that something happened to are updated, then
+ *	                requests are given out (fetch_choose.c)
+ *	fetch_ask       a request to one peer (fetch_ask.c)
+ *	fetch_check     good bytes go to a worker to be decrypted and compared
+ *	                with their hash, then into the store as they came
+ *	                (fetch_check.c)
+ *	fetch_block_end readable: its waiters are sent to read
  *
- * One request at a time for each peer and fetch; several peers, and several
- * segments, are what runs side by side.  A block whose candidates have all been
- * tried is lacking: its waiters are told, and it is forgotten.
+ * Blocks are bits in sets: waited for, got ahead, busy, lacking; a record is
+ * made only for those that ops wait for.  So what an answer costs here does not
+ * depend on how many blocks, segments, readers and peers there are.
  *
- * What a peer does, and what follows:
+ * One block is asked of one peer at a time; several blocks, peers and segments
+ * are what runs side by side.  A block that every candidate has been tried for
+ * waits while the branch is being asked who else has it (fetch_source.c), and
+ * is lacking after that: its waiters are told, and it is not wanted any more.
+ *
+ * What a peer does, and what follows (fetch_ask.c, peers.c):
  *	empty answer     he does not have this block
- *	silence          another try; after TIMEOUTS_MOST he is dropped here
- *	refused          dropped here
+ *	silence          another try, of others first; after TIMEOUTS_MOST he is
+ *	                 dropped here; found hosts are left alone after a few
+ *	refused          dropped here; the same
  *	broken protocol, dropped here, and a strike; enough strikes and nobody
  *	wrong bytes      asks him for a while
  *
@@ -32,10 +40,13 @@
  * length at all; otherwise one user could have all peers put aside for
  * everybody.
  *
- * Blocks of a read's window behind the one that it waits for are taken along
- * ("ahead") while the handle is open.  When nobody wants anything any more,
- * requests on the wire are given up.  The fetch goes when nothing runs for it
- * any more; job and request results that come later find no waiters.
+ * When nobody wants anything any more, requests on the wire are given up.  The
+ * fetch goes when nothing runs for it any more; job and request results that
+ * come later find no waiters.
+ *
+ * Ops are told from fetch_go() and from results only, never from inside the end
+ * of another op: fetch_less() looks whether anything is left to do, and no
+ * more.
  */
 #include "daemon/core/fetch.h"
 
@@ -43,90 +54,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/pccrr.h"
-#include "daemon/core/peers.h"
-#include "daemon/core/publish.h"
+#include "daemon/core/fetch_priv.h"
 
-#define CANDIDATES_MAX 64 /* bits of fetch_block.tried */
-#define TIMEOUTS_MOST  3
-/* Above this many, segments are fetched only for those who wait for them. */
-#define FETCHES_AHEAD 1024
+/* Of one user.  Above this many, segments are fetched only for those who wait
+ * for them; above that many, not at all: the origin has them, too. */
+#define FETCHES_AHEAD 1024u
+#define FETCHES_MOST  4096u
 
-enum block_state {
-	BLOCK_IDLE,
-	BLOCK_ASKING,
-	BLOCK_CHECKING, /* bytes are here: verification, insertion */
-};
-
-struct fetch_block {
-	struct op_source source;
-	TAILQ_ENTRY(fetch_block) link;
-	struct fetch *fetch;
-	uint32_t index;
-	enum block_state state;
-	bool ahead;     /* wanted by a handle, though nobody waits yet */
-	uint64_t tried; /* candidates */
-};
-
-TAILQ_HEAD(fetch_block_list, fetch_block);
-
-struct candidate {
-	struct peer *peer;
-	bool busy;
-	bool dropped;
-	uint8_t timeouts;
-};
-
-enum check {
-	CHECK_BAD,
-	CHECK_OTHER_LENGTH, /* the peer is right, the information is not */
-	CHECK_GOOD,
-};
-
-struct fetch_request {
-	TAILQ_ENTRY(fetch_request) link;
-	struct env_peer_request peer;
-	struct fetch *fetch;
-	struct fetch_block *block;
-	unsigned candidate;
-	bool given_up;
-	enum check check;
-	struct core_job job;
-	uint8_t *plain;
-	struct store_put put;
-	struct store_ref ref;
-	struct store_block stored;
-};
-
-TAILQ_HEAD(fetch_request_list, fetch_request);
-
-struct fetch_key {
-	uint32_t id_len;
-	uint32_t len; /* of the segment */
-	uint8_t id[STORE_ID_MAX];
-	const struct content *alone; /* unproved: this content's only */
-};
-
-struct fetch {
-	struct fetch_key key;
-	struct service *service;
-	struct content *content; /* reference: hashes and secret */
-	size_t segment;
-	struct fetch_block_list blocks;
-	struct fetch_request_list requests;
-	bool stepping;
-	unsigned n_candidates;
-	struct candidate candidates[CANDIDATES_MAX];
-	UT_hash_handle hh;
-	struct fetch_block *at[]; /* by index; NULL: not wanted */
-};
-
-static void fetch_step(struct fetch *);
-
-static const struct pccrc_segment *
-segment_of(const struct fetch *f)
+struct fetcher *
+fetcher_new(struct service *svc)
 {
-	return &f->content->info->segments[f->segment];
+	struct fetcher *fr = calloc(1, sizeof(*fr));
+
+	if (fr == NULL)
+		return NULL;
+	fr->service = svc;
+	TAILQ_INIT(&fr->touched);
+	for (int k = 0; k < _FETCH_CLASS_MAX; k++)
+		TAILQ_INIT(&fr->rings[k]);
+	return fr;
 }
 
 static void
@@ -141,60 +87,164 @@ key_make(struct content *c, size_t segment, struct fetch_key *ret_key)
 }
 
 static struct fetch *
-fetch_find(struct service *svc, const struct fetch_key *key)
+fetch_find(struct fetcher *fr, const struct fetch_key *key)
 {
 	struct fetch *f;
 
-	HASH_FIND(hh, svc->fetches, key, sizeof(*key), f);
+	HASH_FIND(hh, fr->fetches, key, sizeof(*key), f);
 	return f;
+}
+
+void
+fetch_touch(struct fetch *f)
+{
+	struct fetcher *fr = f->service->fetcher;
+
+	if (f->is_touched)
+		return;
+	f->is_touched = true;
+	TAILQ_INSERT_TAIL(&fr->touched, f, touched);
+}
+
+void
+fetch_touch_all(struct fetcher *fr)
+{
+	struct fetch *f, *next;
+
+	HASH_ITER(hh, fr->fetches, f, next)
+	fetch_touch(f);
+}
+
+static void
+untouch(struct fetch *f)
+{
+	if (f->is_touched)
+		TAILQ_REMOVE(&f->service->fetcher->touched, f, touched);
+	f->is_touched = false;
+}
+
+void
+fetch_trouble(const struct fetch *f, enum ledger_trouble trouble,
+	const struct peer *peer)
+{
+	ledger_trouble(f->service->ledger, f->key.id, f->key.id_len, trouble,
+		peer != NULL ? &peer->view.addr : NULL);
+}
+
+/* Tells discovery when the whole segment is here now. */
+static void
+report_obtained(struct fetch *f)
+{
+	const struct pccrc_segment *seg = fetch_segment(f);
+	struct block_store *store = f->service->store;
+	struct store_held held;
+
+	if (f->n_stored == 0 || f->key.id_len != PCCRD_ID_SIZE ||
+		!seg->proved || !service_has_peers(f->service))
+		return;
+	if (f->n_stored < seg->n_blocks) {
+		store->ops->held(store, f->key.id, f->key.id_len, &held);
+		if (held.n_blocks < seg->n_blocks)
+			return;
+	}
+	discover_obtained(f->service->discover, f->key.id);
 }
 
 static void
 fetch_free(struct fetch *f)
 {
-	struct fetch_block *b;
+	struct fetcher *fr = f->service->fetcher;
 
-	assert(TAILQ_EMPTY(&f->requests));
-	while ((b = TAILQ_FIRST(&f->blocks)) != NULL) {
-		assert(TAILQ_EMPTY(&b->source.waiters));
-		TAILQ_REMOVE(&f->blocks, b, link);
-		free(b);
-	}
-	HASH_DEL(f->service->fetches, f);
+	assert(f->n_out == 0 && f->hold == 0);
+	report_obtained(f);
+	untouch(f);
+	fetch_sources_end(f);
+	HASH_DEL(fr->fetches, f);
 	f->service->counters.fetches_running--;
-	for (unsigned i = 0; i < f->n_candidates; i++)
-		peer_unref(f->candidates[i].peer);
+	LIST_REMOVE(f, of_content);
+	f->user->n_fetches--;
+	fetch_user_unref(f->user);
 	content_unref(f->content);
 	free(f);
 }
 
+static bool
+content_prepare(struct content *c)
+{
+	if (c->fetching != NULL)
+		return true;
+	c->fetching = calloc(1, sizeof(*c->fetching));
+	if (c->fetching == NULL)
+		return false;
+	LIST_INIT(&c->fetching->fetches);
+	c->fetching->content = c;
+	fetch_check_init(c->fetching);
+	return true;
+}
+
 static struct fetch *
 fetch_new(struct content *c, size_t segment, const struct fetch_key *key,
-	size_t n_peers, struct peer *const *peers)
+	struct fetch_user *user)
 {
 	struct service *svc = c->session->service;
+	struct fetcher *fr = svc->fetcher;
 	size_t n_blocks = c->info->segments[segment].n_blocks;
-	struct fetch *f = calloc(1, sizeof(*f) + n_blocks * sizeof(f->at[0]));
+	struct fetch *f;
 
+	if (!content_prepare(c))
+		return NULL;
+	f = calloc(1, sizeof(*f) + n_blocks * sizeof(f->at[0]));
 	if (f == NULL)
 		return NULL;
 	f->key = *key;
 	f->service = svc;
 	f->segment = segment;
-	TAILQ_INIT(&f->blocks);
 	TAILQ_INIT(&f->requests);
-	HASH_ADD(hh, svc->fetches, key, sizeof(f->key), f);
+	TAILQ_INIT(&f->candidates);
+	HASH_ADD(hh, fr->fetches, key, sizeof(f->key), f);
 	if (f->hh.tbl == NULL) {
 		free(f);
 		return NULL;
 	}
+	f->user = user;
+	user->refs++;
+	user->n_fetches++;
 	f->content = content_ref(c);
-	f->n_candidates = (unsigned)n_peers;
-	for (size_t i = 0; i < n_peers; i++)
-		f->candidates[i].peer = peers[i];
+	LIST_INSERT_HEAD(&c->fetching->fetches, f, of_content);
 	svc->counters.fetches_started++;
 	svc->counters.fetches_running++;
+	fetch_sources_begin(f);
 	return f;
+}
+
+/* Nobody for this content, and nobody in the branch for this segment. */
+static bool
+nobody_known(struct content *c, size_t segment)
+{
+	struct service *svc = c->session->service;
+	enum discover_state state = DISCOVER_OFF;
+
+	if (peers_any_fixed(svc->peers) || fetch_friends_any(c))
+		return false;
+	if (c->info->hash_size == PCCRD_ID_SIZE)
+		state = discover_state(
+			svc->discover, content_segment_id(c, segment));
+	return state == DISCOVER_OFF || state == DISCOVER_NOBODY;
+}
+
+static enum fetch_answer
+nobody(struct content *c, size_t segment)
+{
+	struct service *svc = c->session->service;
+	enum ledger_trouble why = LEDGER_NOBODY;
+
+	if (svc->settings.policy.mode == MODE_LOCAL)
+		why = LEDGER_MODE;
+	else if (!service_has_peers(svc))
+		why = LEDGER_NO_SOURCE;
+	ledger_trouble(svc->ledger, content_segment_id(c, segment),
+		c->info->hash_size, why, NULL);
+	return FETCH_NOBODY;
 }
 
 /* The fetch of a segment, made if there is somebody to ask. */
@@ -203,59 +253,58 @@ fetch_get(
 	struct content *c, size_t segment, bool ahead, struct fetch **ret_fetch)
 {
 	struct service *svc = c->session->service;
-	struct peer *peers[CANDIDATES_MAX];
+	struct fetch_user *user;
 	struct fetch_key key;
-	size_t n;
+	bool full;
 
 	if (svc->settings.policy.mode == MODE_LOCAL)
-		return FETCH_NOBODY;
+		return nobody(c, segment);
 	key_make(c, segment, &key);
-	*ret_fetch = fetch_find(svc, &key);
+	*ret_fetch = fetch_find(svc->fetcher, &key);
 	if (*ret_fetch != NULL)
 		return FETCH_WAIT;
-	if (ahead && svc->counters.fetches_running >= FETCHES_AHEAD)
+	if (nobody_known(c, segment))
+		return nobody(c, segment);
+	user = fetch_user_get(svc->fetcher, c->owner.uid);
+	if (user == NULL)
+		return FETCH_NO_MEMORY;
+	full = user->n_fetches >= (ahead ? FETCHES_AHEAD : FETCHES_MOST);
+	if (!full)
+		*ret_fetch = fetch_new(c, segment, &key, user);
+	fetch_user_unref(user);
+	if (full)
 		return FETCH_NOBODY;
-	n = peers_candidates(svc->peers, peers,
-		MIN_OF(svc->settings.max_peers, CANDIDATES_MAX));
-	if (n == 0)
-		return FETCH_NOBODY;
-	*ret_fetch = fetch_new(c, segment, &key, n, peers);
-	if (*ret_fetch != NULL)
-		return FETCH_WAIT;
-	while (n > 0)
-		peer_unref(peers[--n]);
-	return FETCH_NO_MEMORY;
+	return *ret_fetch != NULL ? FETCH_WAIT : FETCH_NO_MEMORY;
 }
 
 static bool
-waited_for(const struct fetch_block *b)
+wanted(struct fetch *f)
 {
-	return !TAILQ_EMPTY(&b->source.waiters);
+	if (f->content->closed)
+		memset(&f->ahead, 0, sizeof(f->ahead));
+	return fetch_set_any(&f->waited) || fetch_set_any(&f->ahead);
 }
 
+/* false: it was freed. */
 static bool
-wanted(const struct fetch *f)
+end_unwanted(struct fetch *f)
 {
-	const struct fetch_block *b;
-
-	TAILQ_FOREACH (b, &f->blocks, link)
-		if (waited_for(b) || (b->ahead && !f->content->closed))
-			return true;
+	if (f->hold > 0 || wanted(f))
+		return true;
+	fetch_give_up(f);
+	fetch_queue(f);
+	if (f->n_out > 0)
+		return true;
+	fetch_free(f);
 	return false;
 }
 
+/* Less is wanted of it.  Nobody can gain by that. */
 static void
-give_up_requests(struct fetch *f)
+fetch_less(struct fetch *f)
 {
-	struct fetch_request *q;
-
-	TAILQ_FOREACH (q, &f->requests, link) {
-		if (q->given_up || q->block->state != BLOCK_ASKING)
-			continue;
-		q->given_up = true;
-		f->service->env->ops->peer_cancel(
-			f->service->env->ctx, &q->peer);
-	}
+	if (end_unwanted(f))
+		fetch_queue(f);
 }
 
 /* source->idle of a block. */
@@ -264,9 +313,12 @@ block_idle(struct op_source *source)
 {
 	struct fetch_block *b =
 		container_of(source, struct fetch_block, source);
+	struct fetch *f = b->fetch;
 
-	if (!b->fetch->stepping && !wanted(b->fetch))
-		fetch_step(b->fetch);
+	fetch_set_del(&f->waited, b->index);
+	f->at[b->index] = NULL;
+	free(b);
+	fetch_less(f);
 }
 
 static struct fetch_block *
@@ -282,364 +334,111 @@ block_get(struct fetch *f, uint32_t index)
 	b->fetch = f;
 	b->index = index;
 	op_source_init(&b->source, block_idle);
-	TAILQ_INSERT_TAIL(&f->blocks, b, link);
 	f->at[index] = b;
 	return b;
 }
 
-/* Hands every waiter on. */
-static void
-block_tell(struct fetch_block *b, void (*tell)(struct op *))
+void
+fetch_block_end(struct fetch *f, uint32_t block, void (*tell)(struct op *))
 {
+	struct fetch_block *b = f->at[block];
 	struct op *op;
 
+	assert(f->hold > 0);
+	fetch_set_del(&f->ahead, block);
+	if (b == NULL)
+		return;
 	b->source.hold++;
 	while ((op = TAILQ_FIRST(&b->source.waiters)) != NULL) {
 		op_wait(op, NULL);
 		tell(op);
 	}
-	b->source.hold--;
-}
-
-/* ... and forgets the block. */
-static void
-block_end(struct fetch_block *b, void (*tell)(struct op *))
-{
-	block_tell(b, tell);
-	TAILQ_REMOVE(&b->fetch->blocks, b, link);
-	b->fetch->at[b->index] = NULL;
+	fetch_set_del(&f->waited, block);
+	f->at[block] = NULL;
 	free(b);
 }
 
-static void
-request_free(struct fetch_request *q)
+void
+fetch_block_lacking(struct fetch *f, uint32_t block)
 {
-	TAILQ_REMOVE(&q->fetch->requests, q, link);
-	free(q->peer.data);
-	free(q->plain);
-	free(q);
+	pccrr_set_add(&f->lacking, block);
+	fetch_block_end(f, block, content_read_lacking);
 }
 
 static void
-put_done(struct store_put *put)
+lacking_all(struct fetch *f, const struct pccrr_set *blocks)
 {
-	struct fetch_request *q = container_of(put, struct fetch_request, put);
-	struct fetch *f = q->fetch;
-	struct fetch_block *b = q->block;
-	bool stored = q->ref.status == STORE_OK;
-
-	f->service->busy--;
-	request_free(q);
-	f->stepping = true;
-	block_end(b, stored ? content_read_arrived : content_read_lacking);
-	f->stepping = false;
-	fetch_step(f);
+	f->hold++;
+	for (uint32_t i = pccrr_set_next(blocks, 0); i < PCCRR_BLOCKS_MAX;
+		i = pccrr_set_next(blocks, i + 1))
+		fetch_block_lacking(f, i);
+	f->hold--;
 }
 
-static void
-insert(struct fetch_request *q)
-{
-	struct fetch *f = q->fetch;
-	struct block_store *store = f->service->store;
-	const struct pccrc_segment *seg = segment_of(f);
-
-	content_ref_block(f->content, f->segment, q->block->index, &q->ref);
-	q->stored = (struct store_block){
-		.plain_len =
-			pccrc_block_len(f->content->info, seg, q->block->index),
-		.cipher_len = q->peer.data_len,
-		.algo = q->peer.algo,
-		.proved = seg->proved,
-		.cipher = q->peer.data,
-	};
-	memcpy(q->stored.iv, q->peer.iv, sizeof(q->stored.iv));
-	q->put = (struct store_put){
-		.refs = &q->ref,
-		.blocks = &q->stored,
-		.n_refs = 1,
-		.owner = f->content->owner,
-		.done = put_done,
-	};
-	f->service->busy++;
-	store->ops->put(store, &q->put);
-}
-
+/* Idle blocks that nobody is left to be asked for. */
 static bool
-has_hash(const struct fetch_request *q, struct bulk *bulk, uint32_t len)
+stuck_blocks(const struct fetch *f, struct pccrr_set *ret)
 {
-	const struct pccrc_info *info = q->fetch->content->info;
-	const uint8_t *want =
-		pccrc_block_hash(info, segment_of(q->fetch), q->block->index);
-	uint8_t digest[BULK_DIGEST_MAX];
-	struct bulk_hash_job hash = {q->plain, len, digest};
+	const struct fetch_candidate *c;
 
-	return bulk_hash(bulk, info->hash, &hash, 1) == 0 &&
-		memcmp(digest, want, info->hash_size) == 0;
-}
-
-/* Decrypts to n bytes of plaintext, and perhaps padding. */
-static bool
-decrypt(const struct fetch_request *q, struct bulk *bulk, uint32_t n)
-{
-	return pccrr_decrypt(bulk, q->peer.algo, segment_of(q->fetch)->kp,
-		q->fetch->content->info->hash_size, q->peer.iv, q->peer.data,
-		q->peer.data_len, n, q->plain);
-}
-
-static bool
-has_hash_at_all(const struct fetch_request *q, struct bulk *bulk)
-{
-	uint32_t most = q->peer.data_len;
-
-	if (!decrypt(q, bulk, most))
-		return false;
-	for (uint32_t n = most; n > 0 && most - n <= 16; n--)
-		if (has_hash(q, bulk, n))
-			return true;
-	return false;
+	*ret = fetch_idle(f);
+	TAILQ_FOREACH (c, &f->candidates, link)
+		if (fetch_candidate_usable(c))
+			*ret = fetch_set_and(ret, &c->lacks);
+	return fetch_set_any(ret);
 }
 
 static void
-check_run(struct env_job *e, struct bulk *bulk)
+update(struct fetch *f)
 {
-	struct fetch_request *q =
-		container_of(container_of(e, struct core_job, env),
-			struct fetch_request, job);
-	uint32_t len = pccrc_block_len(
-		q->fetch->content->info, segment_of(q->fetch), q->block->index);
+	struct pccrr_set stuck;
 
-	if (decrypt(q, bulk, len) && has_hash(q, bulk, len))
-		q->check = CHECK_GOOD;
-	else if (has_hash_at_all(q, bulk))
-		q->check = CHECK_OTHER_LENGTH;
-	else
-		q->check = CHECK_BAD;
-}
-
-static void
-check_done(struct core_job *job, bool ran)
-{
-	struct fetch_request *q = container_of(job, struct fetch_request, job);
-	struct fetch *f = q->fetch;
-	struct candidate *cand = &f->candidates[q->candidate];
-
-	if (ran && q->check == CHECK_GOOD) {
-		f->service->counters.blocks_verified++;
-		f->service->counters.peer_blocks++;
-		f->service->counters.peer_bytes += q->peer.data_len;
-		cand->peer->view.blocks++;
-		cand->peer->view.bytes += q->peer.data_len;
-		insert(q);
+	untouch(f);
+	if (f->hold > 0)
 		return;
+	if (f->over) {
+		f->over = false;
+		fetch_trouble(f, LEDGER_MODE, NULL);
+		lacking_all(f, &f->ahead);
+		stuck = f->waited;
+		lacking_all(f, &stuck);
 	}
-	if (ran && q->check == CHECK_BAD) {
-		f->service->counters.peer_bad++;
-		cand->peer->view.bad++;
-		cand->dropped = true;
-		/* An unproved list may itself be the forgery. */
-		if (segment_of(f)->proved)
-			peer_strike(f->service->peers, cand->peer);
-	}
-	q->block->state = BLOCK_IDLE;
-	request_free(q);
-	fetch_step(f);
+	if (f->service->status == SERVICE_AVAILABLE && wanted(f) &&
+		stuck_blocks(f, &stuck) && !fetch_ask_branch(f) &&
+		stuck_blocks(f, &stuck))
+		lacking_all(f, &stuck);
+	if (end_unwanted(f))
+		fetch_queue(f);
 }
 
-static bool
-check_start(struct fetch_request *q)
+void
+fetch_go(struct service *svc)
 {
-	struct fetch *f = q->fetch;
+	struct fetcher *fr = svc->fetcher;
+	struct fetch *f;
 
-	q->plain = malloc(q->peer.data_len);
-	if (q->plain == NULL)
-		return false;
-	q->block->state = BLOCK_CHECKING;
-	service_job(f->service, &q->job, check_run, check_done,
-		f->content->session->identity.uid);
-	return true;
-}
-
-/* Books an answer that brought no bytes. */
-static void
-book_failure(
-	struct fetch *f, const struct fetch_request *q, struct candidate *cand)
-{
-	struct service_counters *c = &f->service->counters;
-	struct peer_view *v = &cand->peer->view;
-
-	switch (q->peer.status) {
-	case ENV_PEER_OK:
-		break;
-	case ENV_PEER_EMPTY:
-		c->peer_empty++;
-		v->empty++;
-		q->block->tried |= 1ull << q->candidate;
-		break;
-	case ENV_PEER_TIMEOUT:
-		c->peer_timeouts++;
-		v->timeouts++;
-		if (++cand->timeouts >= TIMEOUTS_MOST)
-			cand->dropped = true;
-		break;
-	case ENV_PEER_UNSUPPORTED:
-	case ENV_PEER_REFUSED:
-		c->peer_refused++;
-		cand->dropped = true;
-		break;
-	case ENV_PEER_BAD:
-		c->peer_bad++;
-		v->bad++;
-		cand->dropped = true;
-		peer_strike(f->service->peers, cand->peer);
-		break;
-	}
-}
-
-static void
-request_done(struct env_peer_request *req)
-{
-	struct fetch_request *q = container_of(req, struct fetch_request, peer);
-	struct fetch *f = q->fetch;
-	struct candidate *cand = &f->candidates[q->candidate];
-
-	f->service->busy--;
-	cand->busy = false;
-	if (req->status == ENV_PEER_OK) {
-		/* Good bytes are kept even when nobody waits any more. */
-		q->block->tried |= 1ull << q->candidate;
-		if (check_start(q)) {
-			fetch_step(f);
-			return;
-		}
-	} else if (!q->given_up) {
-		book_failure(f, q, cand);
-	}
-	q->block->state = BLOCK_IDLE;
-	request_free(q);
-	fetch_step(f);
-}
-
-static bool
-request_start(struct fetch *f, struct fetch_block *b, unsigned candidate)
-{
-	const struct pccrc_info *info = f->content->info;
-	struct fetch_request *q = calloc(1, sizeof(*q));
-	struct candidate *cand = &f->candidates[candidate];
-
-	if (q == NULL)
-		return false;
-	q->fetch = f;
-	q->block = b;
-	q->candidate = candidate;
-	q->peer.addr = cand->peer->view.addr;
-	q->peer.id_len = f->key.id_len;
-	memcpy(q->peer.id, f->key.id, f->key.id_len);
-	q->peer.block = b->index;
-	q->peer.max_data = pccrr_cipher_len(
-		info->version == 1 ? PCCRC_BLOCK_SIZE : PCCRC_V2_SEGMENT_MAX);
-	q->peer.timeout_ms = f->service->settings.request_timeout_ms;
-	q->peer.done = request_done;
-	TAILQ_INSERT_TAIL(&f->requests, q, link);
-	cand->busy = true;
-	b->state = BLOCK_ASKING;
-	f->service->busy++;
-	f->service->counters.peer_requests++;
-	f->service->env->ops->peer_request(f->service->env->ctx, &q->peer);
-	return true;
-}
-
-enum choice { CHOICE_NONE, CHOICE_LATER, CHOICE_FOUND };
-
-static enum choice
-choose(const struct fetch *f, const struct fetch_block *b,
-	unsigned *ret_candidate)
-{
-	enum choice best = CHOICE_NONE;
-
-	if (f->service->settings.policy.mode == MODE_LOCAL)
-		return CHOICE_NONE;
-	for (unsigned i = 0; i < f->n_candidates; i++) {
-		const struct candidate *cand = &f->candidates[i];
-
-		if (cand->dropped || b->tried & 1ull << i ||
-			!peer_usable(f->service->peers, cand->peer))
-			continue;
-		if (!cand->busy) {
-			*ret_candidate = i;
-			return CHOICE_FOUND;
-		}
-		best = CHOICE_LATER;
-	}
-	return best;
-}
-
-static void
-step_block(struct fetch *f, struct fetch_block *b)
-{
-	unsigned i = 0;
-	enum choice choice = choose(f, b, &i);
-
-	/* Out of memory is as good as nobody. */
-	if (choice == CHOICE_NONE ||
-		(choice == CHOICE_FOUND && !request_start(f, b, i)))
-		block_end(b, content_read_lacking);
-}
-
-/* One pass over the idle blocks with, or without, waiters. */
-static void
-step_blocks(struct fetch *f, bool waited)
-{
-	struct fetch_block *b, *next;
-
-	for (b = TAILQ_FIRST(&f->blocks); b != NULL; b = next) {
-		next = TAILQ_NEXT(b, link);
-		if (b->state == BLOCK_IDLE && waited_for(b) == waited)
-			step_block(f, b);
-	}
-}
-
-static bool
-may_ask(const struct fetch *f)
-{
-	return f->service->status == SERVICE_AVAILABLE;
-}
-
-static void
-fetch_end_unwanted(struct fetch *f)
-{
-	if (wanted(f))
+	if (fr->going)
 		return;
-	give_up_requests(f);
-	if (TAILQ_EMPTY(&f->requests))
-		fetch_free(f);
+	fr->going = true;
+	do {
+		while ((f = TAILQ_FIRST(&fr->touched)) != NULL)
+			update(f);
+		fetch_pump(fr);
+	} while (!TAILQ_EMPTY(&fr->touched));
+	fr->going = false;
 }
 
-/* Telling waiters never leads back into a fetch at once: they ask the store
- * first, which answers later. */
+/* Somebody waits for what nobody had.  A host may have it by now, unless it
+ * said what it has. */
 static void
-fetch_step(struct fetch *f)
+try_again(struct fetch *f, uint32_t block)
 {
-	assert(!f->stepping);
-	f->stepping = true;
-	if (may_ask(f) && wanted(f)) {
-		step_blocks(f, true);
-		step_blocks(f, false);
-	}
-	f->stepping = false;
-	fetch_end_unwanted(f);
-}
+	struct fetch_candidate *c;
 
-/* One block has become wanted.  No other one can gain by that, as each idle
- * block was offered all that is free when it became so. */
-static void
-fetch_step_one(struct fetch *f, struct fetch_block *b)
-{
-	assert(!f->stepping);
-	f->stepping = true;
-	if (may_ask(f) && b->state == BLOCK_IDLE)
-		step_block(f, b);
-	f->stepping = false;
-	fetch_end_unwanted(f);
+	fetch_set_del(&f->lacking, block);
+	TAILQ_FOREACH (c, &f->candidates, link)
+		if (!c->said)
+			fetch_set_del(&c->lacks, block);
 }
 
 enum fetch_answer
@@ -652,35 +451,35 @@ fetch_want(struct content *c, size_t segment, uint32_t block, struct op *op)
 	answer = fetch_get(c, segment, op == NULL, &f);
 	if (answer != FETCH_WAIT)
 		return answer;
-	b = block_get(f, block);
-	if (b == NULL) {
-		fetch_end_unwanted(f);
-		return FETCH_NO_MEMORY;
+	fetch_touch(f);
+	if (op == NULL) {
+		if (pccrr_set_has(&f->lacking, block))
+			return FETCH_NOBODY;
+		pccrr_set_add(&f->ahead, block);
+		return FETCH_WAIT;
 	}
-	if (op != NULL)
-		op_wait(op, &b->source);
-	else
-		b->ahead = true;
-	fetch_step_one(f, b);
+	b = block_get(f, block);
+	if (b == NULL)
+		return FETCH_NO_MEMORY;
+	if (pccrr_set_has(&f->lacking, block))
+		try_again(f, block);
+	pccrr_set_add(&f->waited, block);
+	op_wait(op, &b->source);
 	return FETCH_WAIT;
 }
 
 static void
-fetch_have_in(struct service *svc, const struct fetch_key *key, uint32_t block)
+have_in(struct fetcher *fr, const struct fetch_key *key, uint32_t block)
 {
-	struct fetch *f = fetch_find(svc, key);
-	struct fetch_block *b = f != NULL ? f->at[block] : NULL;
+	struct fetch *f = fetch_find(fr, key);
 
-	if (b == NULL)
+	if (f == NULL)
 		return;
-	f->stepping = true;
-	b->ahead = false;
-	if (b->state == BLOCK_IDLE)
-		block_end(b, content_read_arrived);
-	else
-		block_tell(b, content_read_arrived);
-	f->stepping = false;
-	fetch_step(f);
+	f->hold++;
+	fetch_set_del(&f->lacking, block);
+	fetch_block_end(f, block, content_read_arrived);
+	f->hold--;
+	fetch_touch(f);
 }
 
 void
@@ -689,47 +488,136 @@ fetch_have(struct content *c, size_t segment, uint32_t block)
 	struct service *svc = c->session->service;
 	struct fetch_key key;
 
-	if (svc->fetches == NULL)
+	if (svc->fetcher->fetches == NULL)
 		return;
 	key_make(c, segment, &key);
-	fetch_have_in(svc, &key, block);
+	have_in(svc->fetcher, &key, block);
 	/* What one handle can prove serves those who wait elsewhere too, and
 	 * the other way round, as far as their claims are equal. */
 	key.alone = key.alone == NULL ? c : NULL;
-	fetch_have_in(svc, &key, block);
+	have_in(svc->fetcher, &key, block);
+	fetch_go(svc);
+}
+
+static bool
+may_find(const struct fetch *f)
+{
+	const struct fetch_candidate *c;
+
+	TAILQ_FOREACH (c, &f->candidates, link)
+		if (fetch_candidate_usable(c))
+			return true;
+	return f->waiter.waiting;
 }
 
 bool
-fetch_coming(struct content *c, size_t segment, uint32_t block)
+fetch_nobody(struct content *c, size_t segment)
 {
+	struct service *svc = c->session->service;
 	struct fetch_key key;
 	struct fetch *f;
 
-	key_make(c, segment, &key);
-	f = fetch_find(c->session->service, &key);
-	/* A block whose peers have all been asked is not there any more. */
-	return f != NULL && f->at[block] != NULL;
+	if (svc->settings.policy.mode == MODE_LOCAL)
+		return true;
+	if (svc->fetcher->fetches != NULL) {
+		key_make(c, segment, &key);
+		f = fetch_find(svc->fetcher, &key);
+		if (f != NULL && may_find(f))
+			return false;
+	}
+	return nobody_known(c, segment);
+}
+
+enum fetch_state
+fetch_state(struct content *c, size_t segment, uint32_t block)
+{
+	struct service *svc = c->session->service;
+	struct fetch_key key;
+	struct fetch *f = NULL;
+
+	if (svc->fetcher->fetches != NULL) {
+		key_make(c, segment, &key);
+		f = fetch_find(svc->fetcher, &key);
+	}
+	if (f != NULL &&
+		(pccrr_set_has(&f->waited, block) ||
+			pccrr_set_has(&f->ahead, block)))
+		return FETCH_COMING;
+	if (f != NULL && pccrr_set_has(&f->lacking, block))
+		return FETCH_LACKING;
+	return fetch_nobody(c, segment) ? FETCH_LACKING : FETCH_UNTRIED;
+}
+
+void
+fetch_left(struct content *c)
+{
+	struct fetch *f, *next;
+
+	if (c->fetching == NULL)
+		return;
+	for (f = LIST_FIRST(&c->fetching->fetches); f != NULL; f = next) {
+		next = LIST_NEXT(f, of_content);
+		fetch_less(f);
+	}
+}
+
+void
+fetch_content_free(struct content *c)
+{
+	struct fetch_content *fc = c->fetching;
+
+	if (fc == NULL)
+		return;
+	assert(LIST_EMPTY(&fc->fetches) && TAILQ_EMPTY(&fc->arrived));
+	wheel_stop(&fc->timer);
+	for (unsigned i = 0; i < fc->n_friends; i++)
+		peer_unref(fc->friends[i].peer);
+	free(fc);
+	c->fetching = NULL;
+}
+
+void
+fetch_reconsider(struct service *svc)
+{
+	enum service_mode mode = svc->settings.policy.mode;
+	struct fetcher *fr = svc->fetcher;
+	bool left = fr->mode != mode &&
+		(fr->mode == MODE_DISTRIBUTED || mode == MODE_LOCAL);
+	struct fetch *f, *next;
+
+	fr->mode = mode;
+	if (svc->status != SERVICE_AVAILABLE)
+		return;
+	HASH_ITER(hh, fr->fetches, f, next)
+	{
+		f->over = left;
+		fetch_touch(f);
+	}
+	fetch_go(svc);
 }
 
 void
 fetch_stop_all(struct service *svc)
 {
 	struct fetch *f, *next;
-	struct fetch_block *b;
 
-	HASH_ITER(hh, svc->fetches, f, next)
+	HASH_ITER(hh, svc->fetcher->fetches, f, next)
 	{
-		TAILQ_FOREACH (b, &f->blocks, link)
-			b->ahead = false;
-		fetch_end_unwanted(f);
+		memset(&f->ahead, 0, sizeof(f->ahead));
+		fetch_less(f);
 	}
 }
 
-void
-fetch_free_all(struct service *svc)
+struct fetcher *
+fetcher_free(struct fetcher *fr)
 {
 	struct fetch *f, *next;
 
-	HASH_ITER(hh, svc->fetches, f, next)
+	if (fr == NULL)
+		return NULL;
+	HASH_ITER(hh, fr->fetches, f, next)
 	fetch_free(f);
+	assert(LIST_EMPTY(&fr->users));
+	free(fr);
+	return NULL;
 }

@@ -127,14 +127,15 @@ service_new(const struct env *env, struct block_store *store,
 	svc->quota = quota_new(&settings->limits);
 	svc->label = malloc(sizeof(*svc->label) + SESSION_IDENTIFIER_MAX);
 	svc->peers = peers_new(svc);
+	svc->fetcher = fetcher_new(svc);
 	svc->discover = discover_new(svc);
 	svc->uploads = uploads_new(svc);
 	svc->ledger = ledger_new(svc);
 	svc->key = key_new(key, key_len);
 	if (svc->quota == NULL || svc->peers == NULL || svc->label == NULL ||
-		svc->discover == NULL || svc->uploads == NULL ||
-		svc->ledger == NULL || svc->key == NULL ||
-		service_configure(svc, settings) < 0)
+		svc->fetcher == NULL || svc->discover == NULL ||
+		svc->uploads == NULL || svc->ledger == NULL ||
+		svc->key == NULL || service_configure(svc, settings) < 0)
 		return service_free(svc);
 	return svc;
 }
@@ -152,7 +153,7 @@ service_free(struct service *svc)
 		return NULL;
 	assert(TAILQ_EMPTY(&svc->sessions));
 	assert(svc->busy == 0);
-	fetch_free_all(svc);
+	fetcher_free(svc->fetcher);
 	content_spares_free(svc);
 	assert(svc->publications == NULL);
 	discover_free(svc->discover);
@@ -261,6 +262,7 @@ service_configure(struct service *svc, const struct service_settings *settings)
 	discover_configure(svc->discover);
 	uploads_configure(svc->uploads);
 	evaluate(svc);
+	fetch_reconsider(svc);
 	return 0;
 }
 

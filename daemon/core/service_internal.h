@@ -12,7 +12,7 @@
 struct info;
 struct publication;
 struct publication_key;
-struct fetch;
+struct fetcher;
 struct peers;
 struct data_spare;
 
@@ -41,7 +41,7 @@ struct service {
 	struct session_list sessions;
 	struct publication *publications; /* uthash by uid and identifier */
 	struct publication_key *label;    /* room for one, for look-ups */
-	struct fetch *fetches;            /* uthash by segment */
+	struct fetcher *fetcher;
 	struct peers *peers;
 	struct discover *discover;
 	struct uploads *uploads;

@@ -522,9 +522,8 @@ session_content_info(struct session *s, uint64_t handle, bool *ret_flash_crowd)
 	struct handle *h;
 	enum core_result r = content_of(s, handle, &h);
 
-	/* Crowds show in discovery's traffic, and this service has none. */
 	if (r == CORE_OK)
-		*ret_flash_crowd = false;
+		*ret_flash_crowd = content_flash_crowd(content_of_handle(h));
 	return r;
 }
 

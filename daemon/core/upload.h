@@ -13,7 +13,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/queue.h>
 
 #include "common/parse.h"
 #include "daemon/core/env.h"
@@ -26,7 +25,6 @@ struct upload_host;
 
 /* Embedded in its owner; its content is the module's but for loan. */
 struct upload {
-	LIST_ENTRY(upload) link;
 	struct uploads *uploads; /* NULL: no slot taken */
 	struct upload_host *host;
 	struct wheel_timer timer;
@@ -35,6 +33,8 @@ struct upload {
 	void (*over)(struct upload *);
 	struct store_loan loan;
 	bool lent;
+	bool found;  /* something of what was asked for is here */
+	bool failed; /* the timer has run out */
 };
 
 struct uploads *uploads_new(struct service *);

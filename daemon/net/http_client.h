@@ -8,6 +8,7 @@
 #ifndef NET_HTTP_CLIENT_H
 #define NET_HTTP_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -16,7 +17,8 @@
 
 struct loop;
 struct http_client;
-struct http_transfer;
+struct http_host;
+struct http_link;
 
 enum http_result {
 	HTTP_DONE, /* status 200 and the whole body */
@@ -26,7 +28,7 @@ enum http_result {
 	HTTP_STATUS,    /* another status than 200 */
 	HTTP_TOO_BIG,   /* more than max_response bytes, or headers no end */
 	HTTP_GARBAGE,   /* not HTTP */
-	HTTP_NO_MEMORY, /* on this side */
+	HTTP_NO_MEMORY, /* on this side; descriptors, too */
 	_HTTP_RESULT_MAX,
 };
 
@@ -34,29 +36,39 @@ enum http_result {
 struct http_request {
 	/* asked */
 	struct parse_addr addr;
-	const char *path; /* constant */
+	const char *path; /* constant, short */
 	const uint8_t *body;
 	size_t body_len;
 	size_t max_response;
-	uint32_t timeout_ms; /* from http_client_start() to the last byte */
+	/* From when it is sent, or a connection is begun for it, to the last
+	 * byte of the answer: waiting for its turn does not count. */
+	uint32_t timeout_ms;
 	/* answered */
 	enum http_result result;
 	unsigned status; /* of HTTP, 0: none came */
-	uint8_t *data;   /* HTTP_DONE only; done frees it or keeps it */
+	uint8_t *memory; /* HTTP_DONE only; done frees it or keeps it */
+	uint8_t *data;   /* the body, somewhere in it; not aligned */
 	size_t data_len;
 	/* Exactly once, from the loop; may free the request, and start and
 	 * cancel others. */
 	void (*done)(struct http_request *);
 	/* of the client */
-	struct http_transfer *transfer; /* NULL: ended, done is to come */
+	struct http_host *host; /* NULL: ended, done is to come */
+	struct http_link *on;   /* NULL: waits for its turn */
+	uint64_t due_ms;        /* 0: was not sent yet */
+	bool again;             /* a kept connection had failed it */
 	TAILQ_ENTRY(http_request) link;
 };
 
+TAILQ_HEAD(http_request_list, http_request);
+
 /* Requests above the limits wait their turn: first come first served for one
- * host, hosts in rotation. */
+ * host, hosts in rotation.  Kept connections without a request do not count;
+ * there are at most total of them. */
 struct http_limits {
 	unsigned per_host;
 	unsigned total;
+	unsigned idle_ms; /* how long a connection is kept; 0: 30 s */
 };
 
 /* NULL when out of memory. */

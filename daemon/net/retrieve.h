@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Blocks from peers: env_ops.peer_request and peer_cancel, MS-PCCRR over HTTP.
+ * Blocks from peers, and lists of them: env_ops.peer_request and peer_cancel,
+ * MS-PCCRR over HTTP.
  */
 #ifndef NET_RETRIEVE_H
 #define NET_RETRIEVE_H

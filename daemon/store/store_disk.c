@@ -33,6 +33,7 @@
  */
 #include "daemon/store/store_disk.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -315,6 +316,7 @@ disk_close(struct block_store *base)
 {
 	struct store_disk *m = disk_of(base);
 
+	assert(m->n_lent == 0);
 	m->closing = true;
 	alarms_stop(m);
 	wait_idle(m);
@@ -332,6 +334,9 @@ static const struct block_store_ops disk_ops = {
 	.clear = disk_clear,
 	.list = disk_list,
 	.verify = disk_verify,
+	.held = disk_held,
+	.lend = disk_lend,
+	.give_back = disk_give_back,
 	.stats = disk_stats,
 	.set_limit = disk_set_limit,
 	.set_max_age = disk_set_max_age,

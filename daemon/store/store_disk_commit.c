@@ -173,7 +173,7 @@ commit_sync(struct store_disk *m, struct commit *c)
 		r = block_log_sync(&v->file);
 		if (r == 0)
 			continue;
-		(void)block_log_truncate(&v->file, v->committed);
+		volume_cut(v, v->committed);
 		return err_pass(r);
 	}
 	c->unsynced = NULL;

@@ -323,7 +323,7 @@ evict_run(struct store_disk *m, struct commit *c, struct txn *t)
 	if (r == 0 && c->pressure) {
 		/* Whoever reads it holds its bytes on the disk, else. */
 		if (opened)
-			(void)block_log_truncate(&c->victim->file, 0);
+			volume_cut(c->victim, 0);
 		evict_unlink(m, c);
 	}
 	return err_pass(r);

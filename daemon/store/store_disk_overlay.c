@@ -52,18 +52,20 @@ generation_is_empty(const struct generation *g)
 }
 
 static struct overlay_segment *
-segment_find(const struct generation *g, const struct store_ref *ref)
+segment_find(const struct generation *g, const uint8_t *id, size_t id_len)
 {
 	struct overlay_segment *seg;
 
-	HASH_FIND(hh, g->segments, ref->id, ref->id_len, seg);
+	if (g->segments == NULL)
+		return NULL;
+	HASH_FIND(hh, g->segments, id, id_len, seg);
 	return seg;
 }
 
 static struct overlay_segment *
 segment_get(struct generation *g, const struct store_ref *ref)
 {
-	struct overlay_segment *seg = segment_find(g, ref);
+	struct overlay_segment *seg = segment_find(g, ref->id, ref->id_len);
 
 	if (seg != NULL)
 		return seg;
@@ -102,29 +104,41 @@ position(
 }
 
 static struct overlay_entry *
-entry_find(const struct overlay_segment *seg, const struct store_ref *ref,
-	size_t *ret_at)
+entry_find(const struct overlay_segment *seg, uint32_t index,
+	const uint8_t *claim, size_t *ret_at)
 {
-	size_t i = position(seg, ref->index, ref->claim);
+	size_t i = position(seg, index, claim);
 
 	*ret_at = i;
-	if (i == seg->n || seg->entries[i].at.index != ref->index ||
-		memcmp(seg->entries[i].at.claim, ref->claim,
-			STORE_CLAIM_SIZE) != 0)
+	if (i == seg->n || seg->entries[i].at.index != index ||
+		memcmp(seg->entries[i].at.claim, claim, STORE_CLAIM_SIZE) != 0)
 		return NULL;
 	return &seg->entries[i];
 }
 
 const struct overlay_entry *
-overlay_find(const struct generation *g, const struct store_ref *ref)
+overlay_segment_find(
+	const struct overlay_segment *seg, uint32_t index, const uint8_t *claim)
 {
-	const struct overlay_segment *seg;
 	size_t at;
 
-	if (g->segments == NULL)
-		return NULL;
-	seg = segment_find(g, ref);
-	return seg != NULL ? entry_find(seg, ref, &at) : NULL;
+	return entry_find(seg, index, claim, &at);
+}
+
+const struct overlay_entry *
+overlay_find(const struct generation *g, const struct store_ref *ref)
+{
+	const struct overlay_segment *seg =
+		segment_find(g, ref->id, ref->id_len);
+
+	return seg != NULL ? overlay_segment_find(seg, ref->index, ref->claim)
+			   : NULL;
+}
+
+const struct overlay_segment *
+overlay_segment(const struct generation *g, const uint8_t *id, size_t id_len)
+{
+	return segment_find(g, id, id_len);
 }
 
 const struct overlay_entry *
@@ -136,7 +150,7 @@ overlay_range(
 	size_t i, n = 0;
 
 	*ret_n = 0;
-	seg = g->segments != NULL ? segment_find(g, ref) : NULL;
+	seg = segment_find(g, ref->id, ref->id_len);
 	if (seg == NULL)
 		return NULL;
 	i = position(seg, ref->index, lowest);
@@ -172,7 +186,7 @@ overlay_set(struct generation *g, const struct store_ref *ref,
 
 	if (seg == NULL)
 		return err_new(-ENOMEM);
-	e = entry_find(seg, ref, &at);
+	e = entry_find(seg, ref->index, ref->claim, &at);
 	if (e != NULL) {
 		*e = *entry;
 		return 0;

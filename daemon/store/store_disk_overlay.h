@@ -110,6 +110,11 @@ void generation_done(struct generation *);
 bool generation_is_empty(const struct generation *);
 const struct overlay_entry *overlay_find(
 	const struct generation *, const struct store_ref *);
+/* What the generation has of a segment; NULL: nothing. */
+const struct overlay_segment *overlay_segment(
+	const struct generation *, const uint8_t *id, size_t id_len);
+const struct overlay_entry *overlay_segment_find(
+	const struct overlay_segment *, uint32_t index, const uint8_t *claim);
 /* The entries of one index; *ret_n of them. */
 const struct overlay_entry *overlay_range(
 	const struct generation *, const struct store_ref *, size_t *ret_n);

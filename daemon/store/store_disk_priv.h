@@ -8,6 +8,7 @@
 
 #include "common/macros.h"
 #include "daemon/store/store_disk.h"
+#include "daemon/store/store_disk_read.h"
 #include "daemon/store/store_disk_txn.h"
 #include "daemon/store/store_disk_walk.h"
 
@@ -176,6 +177,7 @@ struct store_disk {
 	struct segrec cache;
 
 	bool verifying;
+	size_t n_lent;
 	struct scrub {
 		struct walk *walk;
 		uint64_t rate; /* 0: the rule */
@@ -210,30 +212,6 @@ void request_init(
 void request_answer(struct request *, enum store_status);
 void request_answer_later(struct request *, enum store_status);
 enum store_status disk_status(int error);
-
-/* store_disk_read.c */
-struct found {
-	struct segrec_entry at;
-	struct volume *volume;
-	const struct overlay_entry *overlay; /* NULL: from the index */
-};
-bool disk_find(struct store_disk *, const struct store_ref *, struct found *);
-bool disk_is_owner(struct store_disk *, const struct store_ref *,
-	const struct found *, const struct store_owner *);
-/* The block leaves, if it still lies there. */
-void disk_drop(struct store_disk *, const struct store_ref *,
-	const struct segrec_entry *);
-void disk_lookup(struct block_store *, struct store_lookup *);
-void disk_get(struct block_store *, struct store_get *);
-void disk_drop_ref(struct block_store *, const struct store_ref *);
-/* The bytes of its record up to the padding. */
-size_t record_len(const struct segrec_entry *);
-/* Worker: reads and checks a block; buf has room for record_len(), and ret
- * points into it.  > 0: damaged; -errno: it could not be read. */
-int record_read(struct volume *, int folder, const struct store_ref *,
-	const struct segrec_entry *, uint8_t *buf, struct store_block *ret);
-/* Whether such an error tells nothing of the block. */
-bool read_error_is_ours(int error);
 
 /* store_disk_put.c */
 void disk_put(struct block_store *, struct store_put *);

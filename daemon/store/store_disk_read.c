@@ -12,12 +12,15 @@
  * block that the page cache has is read on the loop: it takes less time than
  * the way to a worker and back.
  */
+#include "daemon/store/store_disk_read.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "codec/pccrr.h"
 #include "common/err.h"
 #include "daemon/store/store_disk_priv.h"
 
@@ -61,26 +64,31 @@ is_usable(const struct store_disk *m, const struct segrec_entry *e,
 
 /* The bytes of a segment stay where they are until the next commit has ended,
  * so the one looked at last need not be checked again. */
-static const struct segrec *
-index_segment(struct store_disk *m, const struct store_ref *ref)
+const struct segrec *
+disk_index_segment(struct store_disk *m, const uint8_t *id, size_t id_len)
 {
 	struct index_blob value;
 
-	if (m->cache_generation == m->generation &&
-		m->cache_id_len == ref->id_len &&
-		memcmp(m->cache_id, ref->id, ref->id_len) == 0)
+	if (m->cache_generation == m->generation && m->cache_id_len == id_len &&
+		memcmp(m->cache_id, id, id_len) == 0)
 		return &m->cache;
-	if (!index_get(m->index, T_SEGMENTS,
-		    (struct index_blob){ref->id, ref->id_len}, &value))
+	if (!index_get(m->index, T_SEGMENTS, (struct index_blob){id, id_len},
+		    &value))
 		return NULL;
 	m->cache_id_len = 0;
-	if (segrec_parse(&m->cache, ref->id, ref->id_len, value.data,
-		    value.len) != SEGREC_OK)
+	if (segrec_parse(&m->cache, id, id_len, value.data, value.len) !=
+		SEGREC_OK)
 		return NULL;
-	memcpy(m->cache_id, ref->id, ref->id_len);
-	m->cache_id_len = ref->id_len;
+	memcpy(m->cache_id, id, id_len);
+	m->cache_id_len = id_len;
 	m->cache_generation = m->generation;
 	return &m->cache;
+}
+
+static const struct segrec *
+index_segment(struct store_disk *m, const struct store_ref *ref)
+{
+	return disk_index_segment(m, ref->id, ref->id_len);
 }
 
 static bool
@@ -102,16 +110,26 @@ index_find(struct store_disk *m, const struct store_ref *ref,
 	return false;
 }
 
+/* The best block that may be passed on, of an index. */
+struct any_search {
+	struct store_disk *m;
+	const struct store_ref *ref;
+	bool encrypted; /* others do not count */
+	bool have;
+	struct found *ret;
+};
+
 /* Proved ones before sealed ones; others are for nobody in particular. */
 static void
-any_offer(struct store_disk *m, const struct segrec_entry *e, bool *have,
-	struct found *ret)
+any_offer(struct any_search *s, const struct segrec_entry *e)
 {
-	if (!e->proved && (!e->sealed || *have))
+	if (!e->proved && (!e->sealed || s->have))
 		return;
-	if (*have && ret->at.proved)
+	if (s->have && s->ret->at.proved)
 		return;
-	*have |= is_usable(m, e, ret);
+	if (s->encrypted && e->algo == PCCRR_NONE)
+		return;
+	s->have |= is_usable(s->m, e, s->ret);
 }
 
 static bool
@@ -126,36 +144,52 @@ is_hidden(const struct generation *g, const struct store_ref *ref,
 	return overlay_find(g, &key) != NULL;
 }
 
-static bool
-find_any(struct store_disk *m, const struct store_ref *ref, struct found *ret)
+static void
+any_of_index(struct any_search *s)
 {
+	const struct segrec *seg = index_segment(s->m, s->ref);
+	struct segrec_entry e;
+
+	if (seg == NULL)
+		return;
+	for (uint32_t i = segrec_lower_bound(seg, s->ref->index);
+		i < seg->n_entries; i++) {
+		segrec_entry(seg, i, &e);
+		if (e.index != s->ref->index)
+			return;
+		if (!is_hidden(s->m->fresh, s->ref, &e) &&
+			!is_hidden(s->m->committing, s->ref, &e))
+			any_offer(s, &e);
+	}
+}
+
+static bool
+find_any(struct store_disk *m, const struct store_ref *ref, bool encrypted,
+	struct found *ret)
+{
+	struct any_search s = {
+		.m = m, .ref = ref, .encrypted = encrypted, .ret = ret};
 	const struct overlay_entry *o;
-	const struct segrec *seg;
-	bool have = false;
 	size_t n;
 
 	ret->overlay = NULL;
 	o = overlay_range(m->fresh, ref, &n);
 	for (size_t i = 0; i < n; i++)
 		if (!o[i].dead)
-			any_offer(m, &o[i].at, &have, ret);
+			any_offer(&s, &o[i].at);
 	o = overlay_range(m->committing, ref, &n);
 	for (size_t i = 0; i < n; i++)
 		if (!o[i].dead && !is_hidden(m->fresh, ref, &o[i].at))
-			any_offer(m, &o[i].at, &have, ret);
-	seg = index_segment(m, ref);
-	for (uint32_t i = seg != NULL ? segrec_lower_bound(seg, ref->index) : 0;
-		seg != NULL && i < seg->n_entries; i++) {
-		struct segrec_entry e;
+			any_offer(&s, &o[i].at);
+	any_of_index(&s);
+	return s.have;
+}
 
-		segrec_entry(seg, i, &e);
-		if (e.index != ref->index)
-			break;
-		if (!is_hidden(m->fresh, ref, &e) &&
-			!is_hidden(m->committing, ref, &e))
-			any_offer(m, &e, &have, ret);
-	}
-	return have;
+bool
+disk_find_lendable(
+	struct store_disk *m, const struct store_ref *ref, struct found *ret)
+{
+	return find_any(m, ref, true, ret);
 }
 
 bool
@@ -166,7 +200,7 @@ disk_find(struct store_disk *m, const struct store_ref *ref, struct found *ret)
 	if (ref->id_len == 0 || ref->id_len > STORE_ID_MAX)
 		return false;
 	if (ref->any)
-		return find_any(m, ref, ret);
+		return find_any(m, ref, false, ret);
 	ret->overlay = overlay_find(m->fresh, ref);
 	if (ret->overlay == NULL)
 		ret->overlay = overlay_find(m->committing, ref);

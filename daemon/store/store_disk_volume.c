@@ -9,6 +9,7 @@
  */
 #include "daemon/store/store_disk_volume.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@ volume_new(uint32_t number)
 		return NULL;
 	v->number = number;
 	v->refs = 1;
+	v->cut = UINT64_MAX;
 	v->file.fd = -1;
 	if (pthread_mutex_init(&v->lock, NULL) != 0) {
 		free(v);
@@ -58,21 +60,63 @@ volume_unref(struct volume *v)
 	return NULL;
 }
 
+static int
+open_locked(struct volume *v, int folder)
+{
+	int r;
+
+	if (v->opened)
+		return 0;
+	r = block_log_open(folder, v->number, &v->file);
+	if (r == 0)
+		v->opened = true;
+	else
+		v->file.fd = -1;
+	return r > 0 ? err_new(-EBADMSG) : err_pass(r);
+}
+
 int
 volume_open(struct volume *v, int folder)
 {
-	int r = 0;
+	int r;
 
 	pthread_mutex_lock(&v->lock);
-	if (!v->opened) {
-		r = block_log_open(folder, v->number, &v->file);
-		if (r == 0)
-			v->opened = true;
-		else
-			v->file.fd = -1;
+	r = open_locked(v, folder);
+	pthread_mutex_unlock(&v->lock);
+	return err_pass(r);
+}
+
+int
+volume_lend(struct volume *v, int folder, uint64_t end)
+{
+	int r;
+
+	pthread_mutex_lock(&v->lock);
+	r = end > v->cut ? -ENODATA : open_locked(v, folder);
+	if (r == 0)
+		v->lent++;
+	pthread_mutex_unlock(&v->lock);
+	return r;
+}
+
+void
+volume_take_back(struct volume *v)
+{
+	pthread_mutex_lock(&v->lock);
+	assert(v->lent > 0);
+	v->lent--;
+	pthread_mutex_unlock(&v->lock);
+}
+
+void
+volume_cut(struct volume *v, uint64_t length)
+{
+	pthread_mutex_lock(&v->lock);
+	if (v->lent == 0) {
+		v->cut = length;
+		(void)block_log_truncate(&v->file, length);
 	}
 	pthread_mutex_unlock(&v->lock);
-	return r > 0 ? err_new(-EBADMSG) : err_pass(r);
 }
 
 bool

@@ -35,7 +35,9 @@ struct volume {
 	uint8_t *hot; /* a bit for each HOT_UNIT; NULL: nothing was read */
 	size_t hot_len;
 
-	pthread_mutex_t lock; /* of opened, and of the file until then */
+	pthread_mutex_t lock; /* of all below, but of an opened file */
+	unsigned lent;        /* loans of its bytes */
+	uint64_t cut;         /* the file may end here; UINT64_MAX: never */
 	bool opened;
 	struct volume_file file;
 };
@@ -61,6 +63,12 @@ void volume_release(struct store_disk *, struct volume *);
 int volume_open(struct volume *, int folder);
 /* Whether it is open; false when that cannot be told without waiting, too. */
 bool volume_is_open(struct volume *);
+/* Its bytes up to end stay where they are until volume_take_back(); it is open
+ * then.  -ENODATA: they were cut off; -errno. */
+int volume_lend(struct volume *, int folder, uint64_t end);
+void volume_take_back(struct volume *);
+/* Cuts what lies behind length, if the disk lets us and nothing is lent. */
+void volume_cut(struct volume *, uint64_t length);
 int volume_create(struct volume *, int folder, uint64_t now_s, uint64_t salt);
 void volume_touch(struct store_disk *, struct volume *, uint64_t offset);
 bool volume_is_hot(const struct volume *, uint64_t offset);

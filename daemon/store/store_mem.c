@@ -13,8 +13,8 @@
  * a limit of memory, records included, lest tiny blocks take many times more.
  *
  * Answers are given through jobs: of nothing for most requests, of real work
- * for get, whose consume runs on a worker.  While it does, the entries it reads
- * are held, and an eviction only takes them out of the tables.
+ * for get, whose consume runs on a worker.  While it does, and while a block is
+ * lent, the entry is held, and an eviction only takes it out of the tables.
  */
 #include "daemon/store/store_mem.h"
 
@@ -25,7 +25,12 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+#include "codec/pccrr.h"
 #include "common/macros.h"
+#include "daemon/store/record.h"
+
+/* Of a struct store_held. */
+#define HELD_WORDS ARRAY_LEN(((struct store_held *)0)->blocks)
 
 /* Of the records of an entry, and malloc's share. */
 #define ENTRY_COST 512u
@@ -46,7 +51,7 @@ struct owner_link {
 };
 
 struct entry {
-	unsigned refs;           /* the tables' and each running get's */
+	unsigned refs;           /* the tables', each get's and loan's */
 	struct segment *segment; /* NULL: taken out */
 	TAILQ_ENTRY(entry) lru;
 	uint32_t index;
@@ -56,7 +61,7 @@ struct entry {
 	uint64_t used;                   /* when last, in uses */
 	uint64_t born_s;                 /* by env's clock */
 	struct store_block block;
-	uint8_t cipher[];
+	uint8_t cipher[]; /* and its wire tail */
 };
 
 TAILQ_HEAD(entry_list, entry);
@@ -79,6 +84,7 @@ struct store_mem {
 	uint64_t uses;
 	uint64_t memory;
 	uint64_t max_age_s;
+	size_t n_lent;
 	struct store_stats stats;
 };
 
@@ -108,6 +114,16 @@ static uint64_t
 now_s(const struct store_mem *m)
 {
 	return m->env->ops->now_ms(m->env->ctx) / 1000;
+}
+
+/* A moment of now_s() as one since 1970. */
+static uint64_t
+wall_of(const struct store_mem *m, uint64_t s)
+{
+	uint64_t wall = m->env->ops->wall_ms(m->env->ctx) / 1000;
+	uint64_t age = now_s(m) - s;
+
+	return wall - MIN_OF(wall, age);
 }
 
 static struct segment *
@@ -151,6 +167,13 @@ entry_find(struct store_mem *m, const struct store_ref *ref)
 	return NULL;
 }
 
+/* Over its age it is not there. */
+static bool
+is_over_age(const struct store_mem *m, const struct entry *e)
+{
+	return m->max_age_s != 0 && e->born_s + m->max_age_s < now_s(m);
+}
+
 /* Proved ones before sealed ones; others are passed on to nobody. */
 static struct entry *
 entry_find_any(struct store_mem *m, const struct store_ref *ref)
@@ -170,7 +193,7 @@ entry_find_any(struct store_mem *m, const struct store_ref *ref)
 	return sealed;
 }
 
-/* What a reader sees: over its age it is not there. */
+/* What a reader sees. */
 static struct entry *
 entry_readable(struct store_mem *m, const struct store_ref *ref)
 {
@@ -179,9 +202,7 @@ entry_readable(struct store_mem *m, const struct store_ref *ref)
 
 	if (e == NULL || (e->block.sealed && !ref->any))
 		return NULL;
-	if (m->max_age_s != 0 && e->born_s + m->max_age_s < now_s(m))
-		return NULL;
-	return e;
+	return is_over_age(m, e) ? NULL : e;
 }
 
 static void
@@ -386,7 +407,8 @@ static enum store_status
 put_new(struct store_mem *m, const struct store_ref *ref,
 	const struct store_block *block, const struct store_owner *owner)
 {
-	struct entry *e = malloc(sizeof(*e) + block->cipher_len);
+	struct entry *e =
+		malloc(sizeof(*e) + block->cipher_len + RECORD_TAIL_MAX);
 	struct segment *seg;
 
 	if (e == NULL)
@@ -400,6 +422,7 @@ put_new(struct store_mem *m, const struct store_ref *ref,
 	TAILQ_INIT(&e->owners);
 	memcpy(e->claim, ref->claim, sizeof(e->claim));
 	memcpy(e->cipher, block->cipher, block->cipher_len);
+	record_tail(e->cipher + block->cipher_len, block->algo, block->iv);
 	e->block.cipher = e->cipher;
 	if (seg == NULL || !owner_add(m, e, owner) || !segment_insert(seg, e)) {
 		if (seg != NULL && seg->n == 0)
@@ -718,6 +741,94 @@ mem_verify(struct block_store *base, struct store_verify *v)
 	defer(base, v->store_private, 0, NULL, verify_done);
 }
 
+static bool
+is_lendable(const struct store_mem *m, const struct entry *e)
+{
+	return (e->block.proved || e->block.sealed) &&
+		e->block.algo != PCCRR_NONE && !is_over_age(m, e);
+}
+
+static void
+mem_held(struct block_store *base, const uint8_t *id, size_t id_len,
+	struct store_held *ret)
+{
+	struct store_mem *m = mem_of(base);
+	const struct segment *seg;
+
+	*ret = (struct store_held){0};
+	HASH_FIND(hh, m->segments, id, id_len, seg);
+	for (size_t i = 0; seg != NULL && i < seg->n; i++) {
+		const struct entry *e = seg->entries[i];
+		uint64_t *word, bit = UINT64_C(1) << e->index % 64;
+
+		if (!is_lendable(m, e) || e->index / 64 >= HELD_WORDS)
+			continue;
+		word = &ret->blocks[e->index / 64];
+		if (ret->n_blocks == 0 || e->born_s < ret->born_s)
+			ret->born_s = e->born_s;
+		ret->n_blocks += (*word & bit) == 0;
+		*word |= bit;
+	}
+	if (ret->n_blocks > 0)
+		ret->born_s = wall_of(m, ret->born_s);
+}
+
+static struct entry *
+entry_lendable(const struct store_mem *m, const uint8_t *id, size_t id_len,
+	uint32_t index)
+{
+	const struct segment *seg;
+	struct entry *best = NULL;
+
+	HASH_FIND(hh, m->segments, id, id_len, seg);
+	if (seg == NULL)
+		return NULL;
+	for (size_t i = lower_bound(seg, index);
+		i < seg->n && seg->entries[i]->index == index; i++) {
+		struct entry *e = seg->entries[i];
+
+		if (is_lendable(m, e) && (best == NULL || e->block.proved))
+			best = e;
+	}
+	return best;
+}
+
+static enum store_status
+mem_lend(struct block_store *base, const uint8_t *id, size_t id_len,
+	uint32_t index, struct store_loan *ret)
+{
+	struct store_mem *m = mem_of(base);
+	struct entry *e = entry_lendable(m, id, id_len, index);
+
+	if (e == NULL)
+		return STORE_MISSING;
+	e->refs++;
+	m->n_lent++;
+	*ret = (struct store_loan){
+		.fd = -1,
+		.bytes = e->cipher,
+		.cipher_len = e->block.cipher_len,
+		.tail_len = record_tail_len(e->block.algo),
+		.algo = e->block.algo,
+		.store_private = {e},
+	};
+	return STORE_OK;
+}
+
+static void
+mem_give_back(struct block_store *base, struct store_loan *loan)
+{
+	struct store_mem *m = mem_of(base);
+	struct entry *e = loan->store_private[0];
+
+	assert(m->n_lent > 0);
+	m->n_lent--;
+	if (e->segment != NULL)
+		touch(m, e);
+	entry_unref(e);
+	*loan = (struct store_loan){.fd = -1};
+}
+
 static void
 mem_stats(struct block_store *base, struct store_stats *ret)
 {
@@ -746,6 +857,7 @@ mem_close(struct block_store *base)
 	struct store_mem *m = mem_of(base);
 	struct entry *e;
 
+	assert(m->n_lent == 0);
 	while ((e = TAILQ_FIRST(&m->lru)) != NULL)
 		entry_remove(m, e);
 	assert(m->segments == NULL);
@@ -762,6 +874,9 @@ static const struct block_store_ops mem_ops = {
 	.clear = mem_clear,
 	.list = mem_list,
 	.verify = mem_verify,
+	.held = mem_held,
+	.lend = mem_lend,
+	.give_back = mem_give_back,
 	.stats = mem_stats,
 	.set_limit = mem_set_limit,
 	.set_max_age = mem_set_max_age,

@@ -85,6 +85,8 @@ test_start_silent(const char *set, ...)
 	prepare_daemon(set, ap);
 	va_end(ap);
 	test_daemon_set(&test_d, "Service.Mode=distributed");
+	test_daemon_set(&test_d, "Network.Interfaces=lo");
+	test_daemon_set(&test_d, "Network.RetrievalListen=127.0.0.1:0");
 	test_daemon_set(
 		&test_d, "Retrieval.Peers=127.0.0.1:%u", test_silent_peer());
 	test_daemon_set(&test_d, "Retrieval.RequestTimeout=60s");

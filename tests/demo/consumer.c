@@ -99,9 +99,10 @@ fill_hole(PEERDIST_CONTENT_HANDLE c, BYTE *data, ULONGLONG at, DWORD n)
 	must("AddData, completion", overlapped_end(&ov, NULL), 0);
 }
 
-/* Reads from front to end; a hole is filled from the file. */
+/* Reads from front to end, asking peers as long as timeout says; a hole is
+ * filled from the file. */
 static struct pass
-read_through(PEERDIST_CONTENT_HANDLE c, BYTE *data, size_t len)
+read_through(PEERDIST_CONTENT_HANDLE c, BYTE *data, size_t len, DWORD timeout)
 {
 	struct pass p = {0};
 	ULONGLONG at = 0;
@@ -111,8 +112,8 @@ read_through(PEERDIST_CONTENT_HANDLE c, BYTE *data, size_t len)
 	for (;; p.reads++) {
 		overlapped_init(&ov);
 		must("StreamRead",
-			PeerDistClientStreamRead(instance, c, ROOM, room,
-				PEERDIST_READ_TIMEOUT_LOCAL_CACHE_ONLY, &ov),
+			PeerDistClientStreamRead(
+				instance, c, ROOM, room, timeout, &ov),
 			ERROR_IO_PENDING);
 		code = overlapped_end(&ov, &n);
 		if (code == PEERDIST_ERROR_NO_MORE)
@@ -150,7 +151,7 @@ fetch(const char *arg)
 	must_hold("arguments", sscanf(arg, "%399s %399s", info, file) == 2);
 	data = read_file(file, &len);
 	c = open_content(info);
-	p = read_through(c, data, len);
+	p = read_through(c, data, len, PEERDIST_READ_TIMEOUT_LOCAL_CACHE_ONLY);
 	say("first pass: %u missing ranges, %llu bytes fetched and given back, "
 	    "%llu bytes from the cache",
 		p.holes, (unsigned long long)p.missing,
@@ -158,9 +159,33 @@ fetch(const char *arg)
 	must("CloseContent", PeerDistClientCloseContent(instance, c), 0);
 	c = open_content(info);
 	start = now();
-	p = read_through(c, data, len);
+	p = read_through(c, data, len, PEERDIST_READ_TIMEOUT_LOCAL_CACHE_ONLY);
 	must_hold("nothing is missing now", p.holes == 0 && p.cached == len);
 	say("second pass: %llu bytes in %u reads, all the same as the file, "
+	    "%.0f MB/s",
+		(unsigned long long)p.cached, p.reads,
+		(double)len / 1e6 / (now() - start));
+	must("CloseContent", PeerDistClientCloseContent(instance, c), 0);
+	free(data);
+}
+
+/* branch INFO FILE: all of it comes from peers. */
+static void
+branch(const char *arg)
+{
+	char info[400], file[400];
+	PEERDIST_CONTENT_HANDLE c;
+	double start = now();
+	struct pass p;
+	size_t len;
+	BYTE *data;
+
+	must_hold("arguments", sscanf(arg, "%399s %399s", info, file) == 2);
+	data = read_file(file, &len);
+	c = open_content(info);
+	p = read_through(c, data, len, PEERDIST_READ_TIMEOUT_DEFAULT);
+	must_hold("the branch has all of it", p.holes == 0 && p.cached == len);
+	say("%llu bytes in %u reads from the branch, nothing from the origin, "
 	    "%.0f MB/s",
 		(unsigned long long)p.cached, p.reads,
 		(double)len / 1e6 / (now() - start));
@@ -281,6 +306,7 @@ main(void)
 {
 	static const struct command commands[] = {
 		{"begin", begin},
+		{"branch", branch},
 		{"fetch", fetch},
 		{"wait", wait_for_peer},
 		{"cancel", cancel},

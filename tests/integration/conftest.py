@@ -76,6 +76,9 @@ class Folder:
             "DataCache.Directory": path / "cache",
             "HashCache.Directory": path / "hashes",
             "DataCache.MaxSize": "64M",
+            # Nothing to do with the network that this host is on.
+            "Network.Interfaces": "lo",
+            "Network.RetrievalListen": "127.0.0.1:0",
         }
         self.write()
 

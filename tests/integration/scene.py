@@ -145,8 +145,8 @@ class Scene:
         return self.rss() - self.memory
 
     def descriptors(self):
-        """Without connections to peers, which are kept for a while, without the
-        pair of sockets by which libcurl wakes itself, and without volumes."""
+        """Without connections to peers, which are kept for a while, and without
+        volumes."""
         # Not readable for others than root.
         if os.geteuid() != 0:
             return 0

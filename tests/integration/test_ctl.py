@@ -12,11 +12,12 @@ from conftest import BUILD, CTL, ROOT, run
 OK, FAILED, USAGE, UNAVAILABLE, PERMISSION = 0, 1, 2, 3, 4
 LOCKED, NOT_FOUND, PROBLEMS = 5, 6, 7
 COMMANDS = ["status", "sessions", "operations", "cancel", "ci", "config",
-            "cache", "publish", "unpublish", "published", "secret", "reload"]
+            "cache", "publish", "unpublish", "published", "secret", "reload",
+            "mode", "peers", "probe", "explain"]
 
 
 @pytest.mark.parametrize("args", [
-    [], ["unknown"], ["mode", "get"], ["netsh"], ["--nonsense", "status"],
+    [], ["unknown"], ["hosted", "test"], ["netsh"], ["--nonsense", "status"],
     ["--color", "red", "status"], ["--timeout", "0", "status"],
     ["--timeout", "x", "status"], ["status", "extra"], ["status", "--nope"],
     ["sessions", "extra"], ["operations", "--uid", "x"], ["operations", "x"],
@@ -49,7 +50,9 @@ def test_version():
     ["status"], ["sessions"], ["operations"], ["cancel", "1:1"],
     ["config", "show"], ["reload"], ["cache", "show"], ["cache", "ls"],
     ["--yes", "cache", "flush"], ["cache", "verify"], ["published", "ls"],
-    ["unpublish", "1"], ["publish", "/etc/passwd"]])
+    ["unpublish", "1"], ["publish", "/etc/passwd"], ["mode", "get"],
+    ["mode", "set", "local"], ["peers", "ls"], ["peers", "forgive", "10.0.0.1"],
+    ["probe", "00" * 32]])
 def test_no_service(folder, args):
     plain = folder.ctl(*args)
     assert (plain.code, plain.out) == (UNAVAILABLE, "")
@@ -229,7 +232,8 @@ def test_completion_knows_every_command():
     for word in [*COMMANDS, "make", "show", "check", "--json", "--socket",
                  "--timeout", "--color", "--yes", "--uid", "--origin",
                  "--all", "--version", "--secret-file", "--content",
-                 "--repair", "set-size", "verify", "flush", "both"]:
+                 "--repair", "set-size", "verify", "flush", "both", "forgive",
+                 "distributed"]:
         assert word in text
     script = (f"source {ROOT}/ctl/completion.bash; COMP_WORDS=(peerdistctl ci "
               "m); COMP_CWORD=2; _peerdistctl; echo ${COMPREPLY[@]}")

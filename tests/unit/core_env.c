@@ -77,11 +77,19 @@ script_wall(void *ctx)
 static void
 script_probe(void *ctx, const struct env_probe *probe)
 {
+	struct script *x = ctx;
+
+	if (x->on_probe != NULL)
+		x->on_probe(x, probe);
 }
 
 static void
 script_match(void *ctx, const struct env_match *match)
 {
+	struct script *x = ctx;
+
+	if (x->on_match != NULL)
+		x->on_match(x, match);
 }
 
 static const struct env_ops env_ops = {
@@ -140,6 +148,16 @@ script_time(struct script *x, uint64_t ms)
 {
 	x->now_ms += ms;
 	service_tick(x->service);
+}
+
+void
+script_nobody(struct script *x)
+{
+	/* A Probe, its end, with all that follows. */
+	for (int i = 0; i < 3; i++) {
+		script_time(x, 2 + x->settings.probe_timeout_ms);
+		script_settle(x);
+	}
 }
 
 struct script_op *
@@ -459,6 +477,11 @@ script_answer_good(struct script *x, size_t i, const uint8_t *data, size_t len,
 {
 	struct env_peer_request *r = x->requests[i];
 
+	if (r->kind == ENV_PEER_LIST) {
+		r->held = r->asked;
+		script_answer(x, i, ENV_PEER_OK);
+		return;
+	}
 	for (size_t s = 0; s < info->n_segments; s++) {
 		const struct pccrc_segment *seg = &info->segments[s];
 		uint32_t n = pccrc_block_len(info, seg, r->block);
@@ -472,7 +495,10 @@ script_answer_good(struct script *x, size_t i, const uint8_t *data, size_t len,
 			continue;
 		assert_true(at + n <= len);
 		r->data_len = pccrr_cipher_len(n);
-		r->data = malloc(r->data_len);
+		r->memory = malloc(r->data_len);
+		if (r->memory == NULL) /* as in script_complete() */
+			r->memory = malloc(r->data_len);
+		r->data = r->memory;
 		r->algo = PCCRR_AES128;
 		memcpy(r->iv, iv, sizeof(iv));
 		job = (struct bulk_encrypt_job){

@@ -48,6 +48,9 @@ struct script {
 	struct env_peer_request *requests[SCRIPT_QUEUE_MAX];
 	size_t n_cancelled; /* requests to be ended by script_settle() */
 	struct env_peer_request *cancelled[SCRIPT_QUEUE_MAX];
+	/* What discovery sends; NULL: nobody looks. */
+	void (*on_probe)(struct script *, const struct env_probe *);
+	void (*on_match)(struct script *, const struct env_match *);
 	struct bulk *bulk;
 	struct block_store *store;
 	struct hash_store *hashes;
@@ -85,6 +88,8 @@ void script_settle(struct script *x);
 void script_answer(struct script *x, size_t i, enum env_peer_status status);
 /* Time passes; timers fire. */
 void script_time(struct script *x, uint64_t ms);
+/* Nobody in the branch answers. */
+void script_nobody(struct script *x);
 struct script_op *script_op_of(struct script *x, uint64_t id);
 /* Gives back every read range. */
 void script_return(struct script *x);
@@ -114,7 +119,8 @@ struct session_slice script_slice(
 	struct script *x, const uint8_t *data, size_t len);
 /* Opens a content and feeds it its information: ready afterwards. */
 uint64_t script_open(struct script *x, const uint8_t *ci, size_t ci_len);
-/* Request i gets the right answer: the block of data that it asks for. */
+/* Request i gets the right answer: the block of data that it asks for, or a
+ * list of all. */
 void script_answer_good(struct script *x, size_t i, const uint8_t *data,
 	size_t len, const struct pccrc_info *info);
 

@@ -244,10 +244,17 @@ env_job(void *ctx, struct env_job *job)
 	x->jobs[x->n_jobs++] = job;
 }
 
+static uint64_t
+env_wall(void *ctx)
+{
+	return ((struct disk_env *)ctx)->wall_s * 1000;
+}
+
 static const struct env_ops env_ops = {
 	.now_ms = env_now,
 	.random = env_random,
 	.job = env_job,
+	.wall_ms = env_wall,
 };
 
 static void

@@ -129,6 +129,11 @@ request_complete(struct net_conn *conn, size_t *ret_head, size_t *ret_body)
 	assert_true(length != NULL && length < end);
 	*ret_head = head;
 	*ret_body = strtoul(length + 18, NULL, 10);
+	if (conn->peer->early) {
+		*ret_body = 0;
+		conn->in.len = head;
+		event_del(&conn->read);
+	}
 	return conn->in.len >= head + *ret_body;
 }
 
@@ -175,7 +180,8 @@ conn_answer(struct net_conn *conn, size_t head, size_t body)
 	conn->head = head;
 	conn->answering = true;
 	net_wait_check();
-	if (peer->silent)
+	if (peer->silent ||
+		(peer->silent_after > 0 && peer->requests > peer->silent_after))
 		return;
 	if (peer->close_at_once) {
 		conn_close(conn);
@@ -183,6 +189,13 @@ conn_answer(struct net_conn *conn, size_t head, size_t body)
 	}
 	conn->held = true;
 	reply_all(peer);
+}
+
+static bool
+closes_before(const struct net_peer *peer, unsigned request)
+{
+	return (peer->idle_after > 0 && request >= peer->idle_after) ||
+		(peer->close_from > 0 && peer->accepted >= peer->close_from);
 }
 
 static void
@@ -200,8 +213,7 @@ on_read(evutil_socket_t fd, short what, void *arg)
 	}
 	buf_append(&conn->in, chunk, (size_t)n);
 	assert_int_equal(buf_error(&conn->in), 0);
-	if (conn->peer->idle_after > 0 &&
-		conn->requests + 1 >= conn->peer->idle_after) {
+	if (closes_before(conn->peer, conn->requests + 1)) {
 		conn_close(conn);
 		return;
 	}
@@ -268,7 +280,7 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 	setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	conn->peer = peer;
 	conn->fd = c;
-	buf_init(&conn->in, 1 << 20);
+	buf_init(&conn->in, 1 << 24);
 	buf_init(&conn->out, 1 << 22);
 	event_assign(&conn->read, base, c, EV_READ | EV_PERSIST, on_read, conn);
 	event_assign(
@@ -282,28 +294,43 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 	net_wait_check();
 }
 
-void
-net_peer_start(struct net_peer *peer, struct loop *loop)
+static bool
+peer_listen(struct net_peer *peer, struct loop *loop, const char *text)
 {
-	struct sockaddr_in in = {.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(in);
-
 	memset(peer, 0, sizeof(*peer));
 	peer->loop = loop;
 	LIST_INIT(&peer->conns);
-	peer->fd =
-		socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	assert_true(peer->fd >= 0);
-	assert_int_equal(bind(peer->fd, (struct sockaddr *)&in, len), 0);
+	assert_int_equal(parse_addr_port(text, &peer->addr), 0);
+	/* any port, which parse_addr_port() does not let through */
+	((struct sockaddr_in *)(void *)&peer->addr.ss)->sin_port = 0;
+	peer->fd = socket(peer->addr.ss.ss_family,
+		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (peer->fd < 0)
+		return false;
+	if (bind(peer->fd, (void *)&peer->addr.ss, peer->addr.len) < 0) {
+		close(peer->fd);
+		return false;
+	}
 	assert_int_equal(listen(peer->fd, 256), 0);
 	assert_int_equal(
-		getsockname(peer->fd, (struct sockaddr *)&in, &len), 0);
-	memcpy(&peer->addr.ss, &in, sizeof(in));
-	peer->addr.len = sizeof(in);
+		getsockname(peer->fd, (void *)&peer->addr.ss, &peer->addr.len),
+		0);
 	event_assign(&peer->accept, loop_base(loop), peer->fd,
 		EV_READ | EV_PERSIST, on_accept, peer);
 	event_add(&peer->accept, NULL);
+	return true;
+}
+
+void
+net_peer_start(struct net_peer *peer, struct loop *loop)
+{
+	assert_true(peer_listen(peer, loop, "127.0.0.1:1"));
+}
+
+bool
+net_peer_start_v6(struct net_peer *peer, struct loop *loop)
+{
+	return peer_listen(peer, loop, "[::1]:1");
 }
 
 void

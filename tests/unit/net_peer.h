@@ -31,17 +31,21 @@ struct net_peer {
 	void (*reply)(struct net_peer *, const uint8_t *body, size_t len,
 		struct buf *ret_answer); /* whole HTTP answer */
 	void *ctx;
-	bool deaf;           /* accepts and does not even read */
-	bool silent;         /* reads and never answers */
-	bool close_at_once;  /* when a request came, without an answer */
-	bool reset;          /* closing is a reset */
-	bool close_after;    /* after the answer */
-	size_t cut;          /* closes after so many bytes, 0: never */
-	size_t piece;        /* bytes per write, 0: all */
-	unsigned hold;       /* answers none until so many are asked */
-	unsigned delay_ms;   /* between pieces */
-	unsigned idle_after; /* closes the connection before this request of
+	bool deaf;             /* accepts and does not even read */
+	bool silent;           /* reads and never answers */
+	unsigned silent_after; /* silent after so many requests, 0: never */
+	bool early;            /* answers the header, reads no body */
+	bool close_at_once;    /* when a request came, without an answer */
+	bool reset;            /* closing is a reset */
+	bool close_after;      /* after the answer */
+	size_t cut;            /* closes after so many bytes, 0: never */
+	size_t piece;          /* bytes per write, 0: all */
+	unsigned hold;         /* answers none until so many are asked */
+	unsigned delay_ms;     /* between pieces */
+	unsigned idle_after;   /* closes the connection before this request of
 			      * it, counted from 1; 0: never */
+	unsigned close_from;   /* the same for all connections from this one on,
+			      * counted from 1; 0: never */
 	/* what it saw */
 	unsigned accepted;
 	unsigned open;
@@ -53,6 +57,8 @@ struct net_peer {
 
 /* Fails the test when it cannot. */
 void net_peer_start(struct net_peer *, struct loop *);
+/* The same on ::1; false when there is no IPv6. */
+bool net_peer_start_v6(struct net_peer *, struct loop *);
 void net_peer_stop(struct net_peer *);
 /* "HTTP/1.1 200 OK" with Content-Length and this body. */
 void net_peer_ok(struct buf *, const void *body, size_t len);

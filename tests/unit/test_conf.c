@@ -49,6 +49,15 @@ read_as(struct conf *c, const char *text, enum conf_source kind,
 }
 
 static void
+assert_listens(const struct conf *c, const char *want)
+{
+	char text[PARSE_ADDR_TEXT];
+
+	parse_addr_format(text, &c->retrieval_listen);
+	assert_string_equal(text, want);
+}
+
+static void
 test_defaults(void **state)
 {
 	struct conf *c = conf_new();
@@ -77,6 +86,18 @@ test_defaults(void **state)
 	assert_int_equal(c->request_timeout_us, 2000000);
 	assert_int_equal(c->peer_strikes, 3);
 	assert_int_equal(c->quarantine_us, 600000000);
+	assert_int_equal(c->probe_timeout_us, 300000);
+	assert_int_equal(c->backoff_max_us, 65000);
+	assert_int_equal(c->quorum_size, 10);
+	assert_int_equal(c->quorum_forget_us, 43200000000);
+	assert_int_equal(c->upload_sessions, 64);
+	assert_int_equal(c->upload_timeout_us, 15000000);
+	assert_int_equal(c->upload_rate, 0);
+	assert_listens(c, "[::]:80");
+	assert_true(c->interfaces.all);
+	assert_int_equal(c->interfaces.n, 0);
+	assert_true(c->allow_peers.local);
+	assert_int_equal(c->allow_peers.n, 0);
 	assert_string_equal(conf_log_levels[c->log_level], "info");
 	assert_string_equal(
 		conf_value_of(c, "Log", "Level")->origin, "built-in");
@@ -147,6 +168,25 @@ test_bad_values_keep_what_was(void **state)
 		{"Retrieval", "RequestTimeout", "2"},
 		{"Retrieval", "RequestTimeout", "2 s s"},
 		{"Retrieval", "RequestTimeout", "1d"},
+		{"Network", "RetrievalListen", "80"},
+		{"Network", "RetrievalListen", ":80"},
+		{"Network", "RetrievalListen", "[::]:65536"},
+		{"Network", "RetrievalListen", "host:80"},
+		{"Network", "RetrievalListen", "off"},
+		{"Network", "RetrievalListen", ""},
+		{"Discovery", "ProbeTimeout", "9ms"},
+		{"Discovery", "ProbeTimeout", "11s"},
+		{"Discovery", "BackoffMax", "0"},
+		{"Discovery", "BackoffMax", "999us"},
+		{"Discovery", "BackoffMax", "6s"},
+		{"Discovery", "QuorumSize", "65537"},
+		{"Discovery", "QuorumSize", "-1"},
+		{"Discovery", "QuorumForget", "0"},
+		{"Upload", "MaxSessions", "0"},
+		{"Upload", "MaxSessions", "16385"},
+		{"Upload", "Timeout", "99ms"},
+		{"Upload", "Timeout", "61min"},
+		{"Upload", "RateLimit", "fast"},
 		{"Log", "Level", "loud"},
 	};
 
@@ -328,7 +368,10 @@ test_dump_reads_back(void **state)
 	static const char text[] =
 		"[Service]\nEnable=off\nWorkers=3\n[Access]\nClientGroups=\n"
 		"PublisherGroups = root 17\n[Retrieval]\nPeers=127.0.0.1:80\n"
-		"Peers=[::1]:8080\n[DataCache]\nMaxSize=70%\n";
+		"Peers=[::1]:8080\n[DataCache]\nMaxSize=70%\n"
+		"[Network]\nRetrievalListen=[fe80::1%3]:0\n"
+		"Interfaces=eth0 wlan0\nAllowPeers=local 10.0.0.0/8 ::1\n"
+		"[Upload]\nRateLimit=10M\n";
 	struct reports r = {.n = 0};
 	struct conf *c = conf_new(), *again = conf_new();
 	struct conf_text t;
@@ -345,6 +388,12 @@ test_dump_reads_back(void **state)
 	assert_int_equal(again->publisher_groups.n, 2);
 	assert_false(again->client_groups.all);
 	assert_int_equal(again->peers.n, 2);
+	assert_listens(again, "[fe80::1%3]:0");
+	assert_false(again->interfaces.all);
+	assert_int_equal(again->interfaces.n, 2);
+	assert_true(again->allow_peers.local);
+	assert_int_equal(again->allow_peers.n, 2);
+	assert_int_equal(again->upload_rate, 10u << 20);
 	buf_done(&one);
 	buf_done(&two);
 	conf_free(c);
@@ -662,6 +711,74 @@ test_state_allocations(void **state)
 	remove_tree(s.folder);
 }
 
+/* The mode is kept there, too, and what --set and policy say of it counts. */
+static void
+test_state_of_mode(void **state)
+{
+	static const char *const sets[] = {"Service.Mode=local"};
+	struct reports r;
+	struct scene s;
+	struct conf *c;
+
+	scene_make(&s);
+	c = scene_load(&s, &r);
+	assert_int_equal(c->mode, 0);
+	assert_int_equal(
+		conf_state_set(c, s.state, "Service", "Mode", "hosted-server"),
+		CONF_STATE_E_BAD);
+	assert_int_equal(
+		conf_state_set(c, s.state, "Service", "Mode", "distributed"),
+		0);
+	assert_int_equal(c->mode, 1);
+	assert_kept(&s, "[Service]\nMode = distributed\n");
+	assert_int_equal(
+		conf_state_set(c, s.state, "DataCache", "MaxSize", "5M"), 0);
+	assert_kept(&s,
+		"[Service]\nMode = distributed\n[DataCache]\nMaxSize = "
+		"5M\n");
+	conf_free(c);
+	c = scene_load(&s, &r);
+	assert_string_equal(r.text, "");
+	assert_int_equal(c->mode, 1);
+	conf_free(c);
+	s.sources.sets = sets;
+	s.sources.n_sets = 1;
+	c = scene_load(&s, &r);
+	assert_int_equal(c->mode, 0);
+	assert_int_equal(
+		conf_state_set(c, s.state, "Service", "Mode", "distributed"),
+		CONF_STATE_E_LOCKED);
+	conf_free(c);
+	remove_tree(s.folder);
+}
+
+/* Nobody waits for answers that come later than that. */
+static void
+test_backoff_is_limited(void **state)
+{
+	static const char *const sets[] = {
+		"Discovery.ProbeTimeout=50ms", "Discovery.BackoffMax=50ms"};
+	struct reports r;
+	struct scene s;
+	struct conf *c;
+
+	scene_make(&s);
+	s.sources.sets = sets;
+	s.sources.n_sets = 1;
+	c = scene_load(&s, &r);
+	assert_int_equal(c->probe_timeout_us, 50000);
+	assert_int_equal(c->backoff_max_us, 50000);
+	assert_int_equal(r.n, 1);
+	assert_told(&r, "built-in: Discovery.BackoffMax is more than");
+	conf_free(c);
+	s.sources.n_sets = 2;
+	c = scene_load(&s, &r);
+	assert_int_equal(c->backoff_max_us, 50000);
+	assert_string_equal(r.text, "");
+	conf_free(c);
+	remove_tree(s.folder);
+}
+
 /* What only a restart changes. */
 
 static void
@@ -794,6 +911,8 @@ main(void)
 		cmocka_unit_test(test_state_set_refuses),
 		cmocka_unit_test(test_state_file_keeps_hidden_values),
 		cmocka_unit_test(test_state_allocations),
+		cmocka_unit_test(test_state_of_mode),
+		cmocka_unit_test(test_backoff_is_limited),
 		cmocka_unit_test(test_restart_only),
 		cmocka_unit_test(test_restart_only_allocations),
 		cmocka_unit_test(test_size_part),

@@ -321,7 +321,7 @@ test_peer_answers(void **state)
 		script_settle(&x);
 		assert_int_equal(x.n_requests, 1);
 		script_answer(&x, 0, answers[i]);
-		script_settle(&x);
+		script_nobody(&x);
 		op = script_op_of(&x, id);
 		assert_int_equal(op->result.status, CORE_E_MISSING_DATA);
 		assert_int_equal(op->result.offset, 65536);
@@ -349,6 +349,7 @@ test_peer_lies(void **state)
 	script_settle(&x);
 	script_answer_good(&x, 0, lie, LEN, info);
 	script_settle(&x);
+	script_nobody(&x);
 	assert_int_equal(
 		script_op_of(&x, id)->result.status, CORE_E_MISSING_DATA);
 	assert_int_equal(service_counters(x.service)->peer_bad, 1);

@@ -204,6 +204,7 @@ check_forged_length_and_peer(int version, size_t at, uint32_t len, bool big)
 		script_answer_good(&x, 0, data, LEN, info);
 		script_settle(&x);
 	}
+	script_nobody(&x);
 	assert_int_equal(op->result.status, CORE_E_MISSING_DATA);
 	assert_int_equal(script_op_of(&x, id)->result.status, CORE_OK);
 	service_each_peer(x.service, count_strikes, &strikes);
@@ -436,11 +437,33 @@ test_peer_taken_away(void **state)
 	x.settings.n_peers = 0;
 	assert_int_equal(service_configure(x.service, &x.settings), 0);
 	script_answer(&x, 0, ENV_PEER_TIMEOUT);
-	script_settle(&x);
+	script_nobody(&x);
 	assert_int_equal(x.n_requests, 0);
 	assert_int_equal(
 		script_op_of(&x, id)->result.status, CORE_E_MISSING_DATA);
 	script_done(&x);
+}
+
+/* Very many tiny segments, each of which would be a fetch. */
+static void
+test_very_many_fetches(void **state)
+{
+	struct script x;
+	size_t len;
+	uint8_t *info = made_up(0, 4096, 1, &len);
+	uint64_t h;
+
+	script_init(&x, MODE_DISTRIBUTED);
+	h = script_open(&x, info, len);
+	for (unsigned i = 0; i < SCRIPT_OPS_MAX; i++)
+		assert_int_equal(session_block_read(x.session, script_op(&x), h,
+					 i * 64, 64, 5000),
+			CORE_OK);
+	script_settle(&x);
+	assert_in_range(service_counters(x.service)->fetches_running, 1024,
+		1024 + SCRIPT_OPS_MAX);
+	script_done(&x);
+	free(info);
 }
 
 /* Version 2: each segment is a fetch of its own; the first peer of the list is
@@ -489,6 +512,7 @@ main(void)
 		cmocka_unit_test(test_disabled_fetches_nothing),
 		cmocka_unit_test(test_peer_taken_away),
 		cmocka_unit_test(test_peers_take_turns),
+		cmocka_unit_test(test_very_many_fetches),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -45,6 +45,8 @@ enum event {
 	EV_FLUSH,       /* the data goes */
 	EV_ADD,         /* ... and comes, by another operation */
 	EV_ADMIN_CANCEL,
+	EV_MODE_LEFT, /* what comes from peers does not come */
+	EV_MODE_BACK,
 	_EV_MAX,
 };
 
@@ -322,6 +324,13 @@ policy(struct round *r, bool on)
 }
 
 static void
+set_mode(struct round *r, enum service_mode mode)
+{
+	r->x.settings.policy.mode = mode;
+	assert_int_equal(service_configure(r->x.service, &r->x.settings), 0);
+}
+
+static void
 add_by_other(struct round *r)
 {
 	struct session_slice s = script_slice(&r->x, data, LEN);
@@ -409,6 +418,12 @@ happen(struct round *r, enum event ev)
 	case EV_POLICY_ON:
 		policy(r, true);
 		break;
+	case EV_MODE_LEFT:
+		set_mode(r, MODE_LOCAL);
+		break;
+	case EV_MODE_BACK:
+		set_mode(r, MODE_DISTRIBUTED);
+		break;
 	default:
 		session_event(r, ev);
 	}
@@ -447,6 +462,7 @@ run_round(int kind, const enum event *events, size_t n)
 	}
 	/* What is still out comes back; the rest of a feed never does. */
 	script_settle(&r->x);
+	script_nobody(&r->x);
 	while (r->x.n_requests > 0) {
 		script_answer(&r->x, 0, ENV_PEER_EMPTY);
 		script_settle(&r->x);

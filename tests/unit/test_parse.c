@@ -216,6 +216,80 @@ test_addr_round_trip(void **state)
 	assert_string_equal(text, "?");
 }
 
+/* Prefix, address, whether it is of it. */
+static void
+test_prefix(void **state)
+{
+	static const struct {
+		const char *prefix, *addr;
+		bool in;
+	} rows[] = {
+		{"10.0.0.0/8", "10.255.255.255:1", true},
+		{"10.0.0.0/8", "11.0.0.0:1", false},
+		{"10.0.0.0/8", "9.255.255.255:1", false},
+		{"10.1.2.3/8", "10.9.9.9:1", true},
+		{"192.0.2.128/25", "192.0.2.128:1", true},
+		{"192.0.2.128/25", "192.0.2.127:1", false},
+		{"192.0.2.0/31", "192.0.2.1:1", true},
+		{"192.0.2.0/31", "192.0.2.2:1", false},
+		{"192.0.2.1", "192.0.2.1:1", true},
+		{"192.0.2.1", "192.0.2.0:1", false},
+		{"0.0.0.0/0", "255.255.255.255:1", true},
+		{"0.0.0.0/0", "[2001:db8::1]:1", false},
+		{"2001:db8::/32", "[2001:db8:ffff::1]:1", true},
+		{"2001:db8::/32", "[2001:db9::1]:1", false},
+		{"2001:db8::/33", "[2001:db8:8000::1]:1", false},
+		{"fe80::/10", "[fe80::1%3]:1", true},
+		{"fe80::/10", "[febf::1]:1", true},
+		{"fe80::/10", "[fec0::1]:1", false},
+		{"::1", "[::1]:1", true},
+		{"::1", "[::2]:1", false},
+		{"::/0", "[2001:db8::1]:1", true},
+		/* One address, two spellings. */
+		{"10.0.0.0/8", "[::ffff:10.1.1.1]:1", true},
+		{"10.0.0.0/8", "[::ffff:11.1.1.1]:1", false},
+		{"::ffff:10.0.0.0/104", "10.1.1.1:1", true},
+		{"::ffff:10.0.0.0/104", "[::ffff:10.1.1.1]:1", true},
+		{"::ffff:10.0.0.0/104", "11.1.1.1:1", false},
+		{"::ffff:0:0/96", "11.1.1.1:1", true},
+		/* All of IPv6 is not IPv4. */
+		{"::/0", "10.1.1.1:1", false},
+		{"::/0", "[::ffff:10.1.1.1]:1", false},
+		{"::ffff:0:0/95", "10.1.1.1:1", false},
+		{"10.0.0.0/8", "[::10.1.1.1]:1", false},
+	};
+	struct parse_prefix p;
+	struct parse_addr a;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(parse_prefix(rows[i].prefix, &p), 0);
+		assert_int_equal(parse_addr_port(rows[i].addr, &a), 0);
+		if (prefix_contains(&p, (const struct sockaddr *)&a.ss) !=
+			rows[i].in)
+			fail_msg("%s, %s", rows[i].prefix, rows[i].addr);
+	}
+	a = (struct parse_addr){.ss.ss_family = AF_UNIX};
+	assert_int_equal(parse_prefix("0.0.0.0/0", &p), 0);
+	assert_false(prefix_contains(&p, (const struct sockaddr *)&a.ss));
+}
+
+static void
+test_prefix_refuses(void **state)
+{
+	static const char *const bad[] = {"", "/", "/8", "10.0.0.0/",
+		"10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/8/8", "10.0.0/8",
+		"10.0.0.0/255.0.0.0", "10.0.0.0 /8", " 10.0.0.0/8",
+		"10.0.0.0:80", "::/129", "::1%3", "fe80::%3/10", "[::1]/128",
+		":::/0", "local", "host/8", LONG_HOST,
+		"0000:0000:0000:0000:0000:0000:0000:0000:0000:0000/8"};
+	struct parse_prefix p = {.len = 77};
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (parse_prefix(bad[i], &p) != -EINVAL)
+			fail_msg("\"%s\" was taken", bad[i]);
+	assert_int_equal(p.len, 77);
+}
+
 int
 main(void)
 {
@@ -228,6 +302,8 @@ main(void)
 		cmocka_unit_test(test_addr_v6),
 		cmocka_unit_test(test_addr_refuses),
 		cmocka_unit_test(test_addr_round_trip),
+		cmocka_unit_test(test_prefix),
+		cmocka_unit_test(test_prefix_refuses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -173,6 +173,77 @@ setup_many(void)
 	lose_index();
 }
 
+struct two_puts {
+	struct store_put put;
+	bool done;
+	struct store_ref refs[2];
+	struct store_block blocks[2];
+};
+
+static void
+two_flag(struct store_put *p)
+{
+	container_of(p, struct two_puts, put)->done = true;
+}
+
+static struct store_ref
+flushed_ref(uint32_t n)
+{
+	return disk_ref(0, n, 'p');
+}
+
+/* Both at once. */
+static void
+put_flushed(void)
+{
+	static const uint8_t cipher[16];
+	struct store_block block = {
+		.plain_len = 16, .cipher_len = 16, .cipher = cipher};
+	struct two_puts two = {
+		.refs = {flushed_ref(0), flushed_ref(1)},
+		.blocks = {block, block},
+	};
+
+	two.put = (struct store_put){.refs = two.refs,
+		.blocks = two.blocks,
+		.n_refs = 2,
+		.owner = bob,
+		.done = two_flag};
+	x.store->ops->put(x.store, &two.put);
+	disk_env_wait(&x, &two.done);
+}
+
+/* The rebuild finds a block, then it is put again, then the rebuild finds that
+ * it was flushed before: what was put stays, and whoever flushed it is rid of
+ * it. */
+static void
+test_put_between_block_and_flush(void **state)
+{
+	disk_env_close(&x);
+	x.params.volume_bytes = 16 << 20;
+	disk_env_open(&x);
+	disk_put_byte(&x, flushed_ref(0), 1, true, &bob);
+	disk_put_byte(&x, flushed_ref(1), 1, true, &alice);
+	/* More records than it takes at once. */
+	for (uint32_t i = 0; i < 4200; i++)
+		disk_put_byte(&x, disk_ref(1 + i / 100, i % 100, 'p'), 1, true,
+			&alice);
+	disk_flush_owner(&x, &bob);
+	disk_flush_owner(&x, &alice);
+	x.params.commit_bytes = 1;
+	lose_index();
+	/* When this is done the first slice is on its way. */
+	disk_put_byte(&x, flushed_ref(2), 1, true, &alice);
+	put_flushed();
+	assert_int_equal(x.reports[STORE_REPORT_REBUILT], 0);
+	rebuild_wait();
+	assert_true(disk_there(&x, flushed_ref(0)));
+	assert_true(disk_there(&x, flushed_ref(1)));
+	disk_flush_owner(&x, &bob);
+	assert_false(disk_there(&x, flushed_ref(0)));
+	assert_false(disk_there(&x, flushed_ref(1)));
+}
+
 static void
 test_flush_while_it_runs(void **state)
 {
@@ -570,6 +641,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_lost_index),
 		TEST(test_replay),
+		TEST(test_put_between_block_and_flush),
 		TEST(test_flush_while_it_runs),
 		TEST(test_crash_while_it_runs),
 		TEST(test_clear_while_it_runs),

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * In the modes with peers the retrieval server listens and discovery has joined
+ * its groups; otherwise neither is open, and switching the mode switches them.
+ * Discovery tells others the port that the server really got, so it is started
+ * behind it, and answers nobody while there is none.
+ *
+ * A retrieval socket from systemd is listened on in every mode, since a
+ * connection that waits in its backlog would not be refused; without peers in
+ * the mode every answer is empty.
+ *
+ * A port that another program has is no reason not to run: the rest works, the
+ * log and the status tell, and it is tried again.
+ */
+#include "daemon/manager_network.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/macros.h"
+#include "daemon/core/service.h"
+#include "daemon/log.h"
+#include "daemon/net/discovery.h"
+#include "daemon/net/http_server.h"
+#include "daemon/net/loop.h"
+#include "daemon/net/netif.h"
+#include "daemon/net/serve.h"
+
+#define AGAIN_MS              30000u
+#define CONNS_LEAST           1024u
+#define CONNS_OF_ONE_LEAST    64u /* iPXE opens 32 */
+#define CONNS_FOR_EACH_UPLOAD 2u
+
+struct network {
+	struct netif *netif;
+	struct discovery *discovery;
+	struct http_server *server;
+	struct serve *serve;
+	struct http_listener *listener; /* NULL: does not listen */
+	struct passed *passed;
+	bool own; /* the listener is, or would be, ours and not systemd's */
+	bool open;
+	bool stopped;
+	int error; /* why it does not listen, or 0 */
+	struct parse_addr listen;
+	struct conf_nets allow;
+	struct loop_alarm again;
+};
+
+static bool
+has_ipv6(const struct conf_nets *nets)
+{
+	for (size_t i = 0; i < nets->n; i++)
+		if (nets->nets[i].family == AF_INET6)
+			return true;
+	return false;
+}
+
+/* Hosts ask with their link-local addresses, whatever others they have: those
+ * of a neighbour will do where the list names any network of IPv6. */
+static bool
+allow(void *ctx, const struct sockaddr *addr)
+{
+	const struct network *n = ctx;
+
+	if (conf_nets_contain(&n->allow, addr))
+		return true;
+	return netif_is_near(n->netif, addr) &&
+		(n->allow.local ||
+			(netif_is_link_local(addr) && has_ipv6(&n->allow)));
+}
+
+static void
+interfaces_changed(void *ctx)
+{
+	struct network *n = ctx;
+
+	/* Not yet made while the table tells of what it found first. */
+	if (n->discovery != NULL)
+		discovery_interfaces_changed(n->discovery);
+}
+
+static void
+listen_told(struct network *n, int error)
+{
+	char text[PARSE_ADDR_TEXT];
+
+	if (error == n->error)
+		return;
+	n->error = error;
+	parse_addr_format(text, &n->listen);
+	if (error != 0)
+		log_event(LOG_ERR, "Blocks cannot be served to peers",
+			LOG_STR("ADDRESS", text), LOG_ERRNO(-error));
+}
+
+static void
+listen_start(struct network *n)
+{
+	const struct http_filter filter = {allow, n};
+	char text[PARSE_ADDR_TEXT];
+	int r;
+
+	if (n->listener != NULL)
+		return;
+	r = http_server_listen(n->server, &n->listen, &filter, &n->listener);
+	listen_told(n, r);
+	if (r != 0) {
+		loop_alarm_start(&n->again, AGAIN_MS);
+		return;
+	}
+	parse_addr_format(text, &n->listen);
+	log_event(LOG_INFO, "Serves blocks to peers", LOG_STR("ADDRESS", text),
+		LOG_U64("PORT", http_listener_port(n->listener)));
+}
+
+static void
+listen_stop(struct network *n)
+{
+	loop_alarm_stop(&n->again);
+	n->error = 0;
+	if (n->own)
+		n->listener = http_listener_close(n->listener);
+}
+
+/* What systemd passed is used again after the mode was off. */
+static int
+another(int fd)
+{
+	return fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+}
+
+static void
+discovery_told(const struct network *n)
+{
+	struct discovery_view v;
+
+	discovery_view(n->discovery, &v);
+	if (v.error != 0)
+		log_event(LOG_WARNING, "Discovery works only in part",
+			LOG_ERRNO(-v.error));
+	if (v.state_error != 0)
+		log_event(LOG_WARNING, "Number of this start cannot be kept",
+			LOG_STR("FILE", DISCOVERY_INSTANCE_FILE),
+			LOG_ERRNO(-v.state_error));
+	if (netif_error(n->netif) != 0)
+		log_event(LOG_WARNING, "Interfaces are not known",
+			LOG_ERRNO(-netif_error(n->netif)));
+}
+
+static void
+discovery_begin(struct network *n)
+{
+	bool running = discovery_running(n->discovery);
+	uint16_t port =
+		n->listener != NULL ? http_listener_port(n->listener) : 0;
+	int fd4 = running ? -1 : another(n->passed->discovery_4);
+	int fd6 = running ? -1 : another(n->passed->discovery_6);
+	int r = discovery_start(n->discovery, port, fd4, fd6);
+
+	if (r == 0 && !running)
+		discovery_told(n);
+	if (r == 0)
+		return;
+	log_event(LOG_ERR, "Discovery cannot start", LOG_ERRNO(-r));
+	loop_alarm_start(&n->again, AGAIN_MS);
+}
+
+static void
+open_all(struct network *n)
+{
+	listen_start(n);
+	discovery_begin(n);
+	n->open = true;
+}
+
+static void
+close_all(struct network *n)
+{
+	if (!n->open)
+		return;
+	n->open = false;
+	discovery_stop(n->discovery);
+	listen_stop(n);
+	http_server_close_all(n->server);
+}
+
+static void
+on_again(struct loop_alarm *a)
+{
+	open_all(container_of(a, struct network, again));
+}
+
+static void
+configure_server(struct network *n, const struct conf *c)
+{
+	struct http_server_limits limits = HTTP_SERVER_LIMITS_DEFAULT;
+	unsigned uploads = (unsigned)c->upload_sessions;
+
+	limits.conns = MAX_OF(CONNS_LEAST, CONNS_FOR_EACH_UPLOAD * uploads);
+	limits.conns_per_address = MAX_OF(CONNS_OF_ONE_LEAST, uploads);
+	limits.conn.stall_ms = (uint32_t)(c->upload_timeout_us / US_PER_MS);
+	http_server_configure(n->server, &limits);
+}
+
+static bool
+same_addr(const struct parse_addr *a, const struct parse_addr *b)
+{
+	return a->len == b->len && memcmp(&a->ss, &b->ss, a->len) == 0;
+}
+
+void
+network_configure(struct network *n, const struct conf *c)
+{
+	const struct netif_settings settings = {
+		.all = c->interfaces.all,
+		.n = c->interfaces.n,
+		.names = c->interfaces.names,
+	};
+	bool with_peers = c->enable && c->mode == MODE_DISTRIBUTED;
+
+	if (n->stopped)
+		return;
+	n->allow = c->allow_peers;
+	if (netif_configure(n->netif, &settings) != 0)
+		log_event(LOG_ERR, "Interfaces stay as they were",
+			LOG_ERRNO(ENOMEM));
+	configure_server(n, c);
+	if (!with_peers || !same_addr(&n->listen, &c->retrieval_listen))
+		close_all(n);
+	n->listen = c->retrieval_listen;
+	if (with_peers)
+		open_all(n);
+}
+
+static void
+adopt_listener(struct network *n)
+{
+	const struct http_filter filter = {allow, n};
+	int r;
+
+	n->own = n->passed->retrieval < 0;
+	if (n->own)
+		return;
+	r = http_server_listen_fd(n->server, TAKE_FD(n->passed->retrieval),
+		&filter, &n->listener);
+	if (r == 0)
+		return;
+	n->own = true;
+	log_event(LOG_ERR, "Retrieval socket from systemd cannot be used",
+		LOG_ERRNO(-r));
+}
+
+int
+network_new(struct network **ret, const struct network_params *p)
+{
+	static const struct netif_settings none = {.all = true};
+	const struct discovery_settings settings = {p->state_folder};
+	struct network *n = calloc(1, sizeof(*n));
+	int r;
+
+	if (n == NULL)
+		return err_new(-ENOMEM);
+	n->passed = p->passed;
+	n->allow.local = true;
+	loop_alarm_init(&n->again, p->loop, on_again);
+	r = netif_new(&n->netif, p->loop, &none, interfaces_changed, n);
+	if (r == 0) {
+		n->discovery =
+			discovery_new(p->loop, p->service, n->netif, &settings);
+		n->server = http_server_new(p->loop, NULL);
+	}
+	if (n->discovery != NULL && n->server != NULL)
+		n->serve = serve_new(p->loop, p->service, p->env, n->server);
+	if (n->serve == NULL) {
+		network_free(n);
+		return err_new(-ENOMEM);
+	}
+	discovery_set_filter(n->discovery, allow, n);
+	adopt_listener(n);
+	*ret = n;
+	return 0;
+}
+
+void
+network_stop(struct network *n)
+{
+	n->stopped = true;
+	close_all(n);
+	n->listener = http_listener_close(n->listener);
+	http_server_close_all(n->server);
+}
+
+struct network *
+network_free(struct network *n)
+{
+	if (n == NULL)
+		return NULL;
+	loop_alarm_stop(&n->again);
+	n->discovery = discovery_free(n->discovery);
+	n->server = http_server_free(n->server);
+	n->serve = serve_free(n->serve);
+	n->netif = netif_free(n->netif);
+	free(n);
+	return NULL;
+}
+
+struct discovery *
+network_discovery(struct network *n)
+{
+	return n->discovery;
+}
+
+void
+network_put_listeners(const struct network *n, struct json *j)
+{
+	struct parse_addr addr = n->listen;
+	struct sockaddr_in *in4 = (void *)&addr.ss;
+	struct sockaddr_in6 *in6 = (void *)&addr.ss;
+	char text[PARSE_ADDR_TEXT];
+	uint16_t port;
+
+	if (n->listener == NULL && n->error == 0)
+		return;
+	port = n->listener != NULL ? http_listener_port(n->listener) : 0;
+	json_out_object(j, NULL);
+	json_out_text(j, "name", "retrieval");
+	json_out_text(j, "from", n->own ? "settings" : "systemd");
+	if (port != 0 && addr.ss.ss_family == AF_INET)
+		in4->sin_port = htons(port);
+	else if (port != 0)
+		in6->sin6_port = htons(port);
+	parse_addr_format(text, &addr);
+	json_out_text(j, "address", text);
+	if (port != 0)
+		json_out_u64(j, "port", port);
+	if (n->error != 0)
+		json_out_text(j, "problem", strerror(-n->error));
+	json_out_end_object(j);
+}
+
+static void
+put_interface(const struct netif_row *row, void *ctx)
+{
+	if (row->enabled && row->up && row->multicast)
+		json_out_text(ctx, NULL, row->name);
+}
+
+static void
+put_discovery(const struct network *n, struct json *j)
+{
+	struct discovery_view v;
+
+	discovery_view(n->discovery, &v);
+	json_out_object(j, "discovery");
+	json_out_bool(j, "running", v.running);
+	json_out_array(j, "interfaces");
+	if (v.running)
+		netif_each(n->netif, put_interface, j);
+	json_out_end_array(j);
+	json_out_bool(j, "hears_ipv4", v.hears_4);
+	json_out_bool(j, "hears_ipv6", v.hears_6);
+	json_out_u64(j, "asks_ipv4", v.asks_4);
+	json_out_u64(j, "asks_ipv6", v.asks_6);
+	if (v.error != 0)
+		json_out_text(j, "problem", strerror(-v.error));
+#define X(name) json_out_u64(j, #name, v.counters.name);
+	DISCOVERY_COUNTERS(X)
+#undef X
+	json_out_end_object(j);
+}
+
+static void
+put_server(const struct network *n, struct json *j)
+{
+	const struct http_counters *c = http_server_counters(n->server);
+
+	json_out_object(j, "server");
+	json_out_u64(j, "connections", http_server_conns(n->server));
+	json_out_u64(j, "accepted", c->accepted);
+	json_out_u64(j, "not_allowed", c->filtered);
+	json_out_u64(j, "crowded", c->crowded);
+	json_out_u64(j, "displaced", c->displaced);
+	json_out_u64(j, "requests", c->requests);
+	json_out_u64(j, "refused", c->refused);
+	json_out_u64(j, "timed_out", c->timed_out);
+	json_out_u64(j, "broken", c->broken);
+	json_out_end_object(j);
+}
+
+void
+network_put_status(const struct network *n, struct json *j)
+{
+	put_discovery(n, j);
+	put_server(n, j);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/manager_passed.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "common/macros.h"
+#include "daemon/log.h"
+
+static void
+free_names(char ***names)
+{
+	for (char **n = *names; n != NULL && *n != NULL; n++)
+		free(*n);
+	free(*names);
+}
+
+/* Where a socket of this name and kind belongs, or NULL. */
+static int *
+place_of(struct passed *p, const char *name, int fd)
+{
+	if (strcmp(name, "control") == 0 &&
+		sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) > 0)
+		return &p->control;
+	if (strcmp(name, "retrieval") == 0 &&
+		sd_is_socket_inet(fd, AF_UNSPEC, SOCK_STREAM, 1, 0) > 0)
+		return &p->retrieval;
+	if (strcmp(name, "discovery") != 0)
+		return NULL;
+	if (sd_is_socket_inet(fd, AF_INET, SOCK_DGRAM, 0, 0) > 0)
+		return &p->discovery_4;
+	if (sd_is_socket_inet(fd, AF_INET6, SOCK_DGRAM, 0, 0) > 0)
+		return &p->discovery_6;
+	return NULL;
+}
+
+static bool
+set_nonblocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
+}
+
+void
+passed_take(struct passed *p)
+{
+	CLEANUP(free_names) char **names = NULL;
+	int n = sd_listen_fds_with_names(1, &names);
+
+	*p = (struct passed){-1, -1, -1, -1};
+	for (int i = 0; i < n; i++) {
+		int fd = SD_LISTEN_FDS_START + i;
+		int *place = place_of(p, names[i], fd);
+
+		if (place != NULL && *place < 0 && set_nonblocking(fd)) {
+			*place = fd;
+			continue;
+		}
+		log_event(LOG_WARNING, "Socket from systemd is of no use",
+			LOG_STR("NAME", names[i]));
+		close(fd);
+	}
+}
+
+void
+passed_done(struct passed *p)
+{
+	int *const all[] = {
+		&p->control, &p->retrieval, &p->discovery_4, &p->discovery_6};
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		if (*all[i] >= 0)
+			close(*all[i]);
+		*all[i] = -1;
+	}
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One HTTP/1.1 connection of a server, and what a service sees of it: one whole
+ * request at a time, which it answers now or later.
+ *
+ * Syntax is http-parser's; limits, time-outs and sending are here.  Pipelined
+ * requests are answered in order, one after the other.
+ */
+#ifndef NET_HTTP_CONN_H
+#define NET_HTTP_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "common/parse.h"
+
+#define HTTP_HEAD_MAX 8192u
+
+struct http_conn;
+struct http_conn_set;
+struct loop;
+
+/* Whoever answers the requests of some paths. */
+struct http_service {
+	/* path: as sent, no query, no NUL behind it. */
+	bool (*match)(void *ctx, const char *path, size_t len);
+	uint64_t methods; /* 1 << enum http_method of http_parser.h */
+	size_t body_max;
+	/* A whole request.  http_conn_answer() or http_conn_abort() has to
+	 * follow, from here or later. */
+	void (*handle)(void *ctx, struct http_conn *);
+	/* The end of what handle began, exactly once, never from inside handle
+	 * nor a call of the service.  whole: all of the answer is the kernel's;
+	 * else the connection is over. */
+	void (*ended)(void *ctx, struct http_conn *, bool whole);
+	void *ctx;
+};
+
+/* The body is head, then span bytes from memory or of a file. */
+struct http_answer {
+	unsigned status;
+	const char *type;   /* Content-Type, or NULL */
+	const char *fields; /* further header lines, each with its CRLF */
+	const void *head;   /* copied */
+	size_t head_len;
+	const void *bytes; /* stay until ended; NULL: of fd, by sendfile */
+	int fd;
+	uint64_t offset;
+	uint64_t span;
+	bool close; /* the connection, after this */
+};
+
+/* For the service that has the request; all of it stays until ended. */
+unsigned http_conn_method(const struct http_conn *);
+const char *http_conn_path(const struct http_conn *, size_t *ret_len);
+/* The value of the first such header, without blanks round it; NULL: none. */
+const char *http_conn_header(
+	const struct http_conn *, const char *name, size_t *ret_len);
+const uint8_t *http_conn_body(const struct http_conn *, size_t *ret_len);
+/* An IPv4 address is one, however it was accepted. */
+const struct parse_addr *http_conn_peer(const struct http_conn *);
+/* A pointer of the service's own, NULL when handle is called. */
+void http_conn_set_user(struct http_conn *, void *);
+void *http_conn_user(const struct http_conn *);
+
+void http_conn_answer(struct http_conn *, const struct http_answer *);
+/* Closes the connection, soon, whatever of an answer has left. */
+void http_conn_abort(struct http_conn *);
+/* How much of the answer's span has left so far. */
+uint64_t http_conn_span_sent(const struct http_conn *);
+
+/* For the server. */
+
+struct http_conn_limits {
+	uint32_t request_ms; /* from its first byte, or the connection, on */
+	uint32_t idle_ms;    /* between requests */
+	uint32_t stall_ms;   /* nothing of an answer can be sent */
+};
+
+struct http_counters {
+	uint64_t accepted;
+	uint64_t filtered;  /* not allowed */
+	uint64_t crowded;   /* over a limit of connections */
+	uint64_t displaced; /* idle ones closed to make room */
+	uint64_t requests;
+	uint64_t refused;   /* without asking a service */
+	uint64_t timed_out; /* idle ones excepted */
+	uint64_t broken;    /* ended in a request or an answer */
+};
+
+TAILQ_HEAD(http_conn_list, http_conn);
+
+struct http_conn_set {
+	struct loop *loop;
+	struct http_conn_limits limits;
+	struct http_counters counters;
+	unsigned n_conns;
+	struct http_conn_list idle; /* the longest idle one first */
+	struct http_conn_list busy;
+	const struct http_service *(*route)(
+		struct http_conn_set *, const char *path, size_t len);
+	/* One is about to be freed.  May be NULL. */
+	void (*closed)(struct http_conn_set *, struct http_conn *);
+};
+
+void http_conn_set_init(struct http_conn_set *, struct loop *);
+/* Frees all connections. */
+void http_conn_set_close(struct http_conn_set *);
+
+/* fd: connected, non-blocking; taken over in every case.  owner: of the
+ * server.  -ENOMEM. */
+int http_conn_new(struct http_conn_set *, int fd, const struct parse_addr *peer,
+	void *owner);
+/* Not from inside a call of a service.  NULL. */
+struct http_conn *http_conn_free(struct http_conn *);
+void *http_conn_owner(const struct http_conn *);
+
+#endif

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Accepting
+ *
+ * A listener takes what has come, up to a limit in one pass.  When there is no
+ * descriptor left, accepting fails and the connection stays in the backlog,
+ * where it would be found again at once: the listener pauses for a moment.
+ *
+ * Addresses are counted while they have a connection.  At the limit of all
+ * connections the one that has been idle longest makes room; is none idle, the
+ * new one is closed.
+ */
+#include "daemon/net/http_server.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include "common/err.h"
+#include "common/macros.h"
+#include "daemon/net/loop.h"
+
+#define ACCEPTS_PER_PASS 64
+#define BACKLOG          4096
+#define PAUSE_MS         100
+#define HOST_SLOTS       256u
+
+/* An address with connections. */
+struct http_host {
+	LIST_ENTRY(http_host) link;
+	uint8_t key[16];
+	unsigned n_conns;
+};
+
+LIST_HEAD(http_hosts, http_host);
+
+struct http_server {
+	struct http_conn_set set;
+	struct http_server_limits limits;
+	size_t n_services;
+	const struct http_service *services[HTTP_SERVICES_MAX];
+	LIST_HEAD(, http_listener) listeners;
+	struct http_hosts hosts[HOST_SLOTS];
+};
+
+struct http_listener {
+	LIST_ENTRY(http_listener) link;
+	struct http_server *server;
+	struct http_filter filter;
+	int fd;
+	struct event readable;
+	struct loop_alarm resume;
+};
+
+/* Addresses */
+
+/* ::ffff:192.0.2.1 is how a socket of both families shows 192.0.2.1. */
+static void
+unmap(struct parse_addr *a)
+{
+	const struct sockaddr_in6 *in6 = (const void *)&a->ss;
+	struct sockaddr_in in = {.sin_family = AF_INET};
+
+	if (a->ss.ss_family != AF_INET6 ||
+		!IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+		return;
+	in.sin_port = in6->sin6_port;
+	memcpy(&in.sin_addr, in6->sin6_addr.s6_addr + 12, 4);
+	memcpy(&a->ss, &in, sizeof(in));
+	a->len = sizeof(in);
+}
+
+/* false: a family whose peers are not told apart. */
+static bool
+key_of(const struct parse_addr *a, uint8_t ret_key[16])
+{
+	const struct sockaddr_in *in = (const void *)&a->ss;
+	const struct sockaddr_in6 *in6 = (const void *)&a->ss;
+
+	memset(ret_key, 0, 16);
+	if (a->ss.ss_family == AF_INET)
+		memcpy(ret_key, &in->sin_addr, 4);
+	else if (a->ss.ss_family == AF_INET6)
+		memcpy(ret_key, &in6->sin6_addr, 16);
+	else
+		return false;
+	return true;
+}
+
+static struct http_hosts *
+slot_of(struct http_server *s, const uint8_t key[16])
+{
+	uint32_t h = 2166136261u;
+
+	for (size_t i = 0; i < 16; i++)
+		h = (h ^ key[i]) * 16777619u;
+	return &s->hosts[h % HOST_SLOTS];
+}
+
+/* Without memory for it, an entry with no connection and no place in the
+ * table does not exist: NULL. */
+static struct http_host *
+host_get(struct http_server *s, const uint8_t key[16])
+{
+	struct http_hosts *slot = slot_of(s, key);
+	struct http_host *host;
+
+	LIST_FOREACH (host, slot, link)
+		if (memcmp(host->key, key, 16) == 0)
+			return host;
+	host = calloc(1, sizeof(*host));
+	if (host == NULL)
+		return NULL;
+	memcpy(host->key, key, 16);
+	LIST_INSERT_HEAD(slot, host, link);
+	return host;
+}
+
+static void
+host_put(struct http_host *host)
+{
+	if (host == NULL || host->n_conns > 0)
+		return;
+	LIST_REMOVE(host, link);
+	free(host);
+}
+
+static void
+conn_closed(struct http_conn_set *set, struct http_conn *c)
+{
+	struct http_host *host = http_conn_owner(c);
+
+	if (host == NULL)
+		return;
+	host->n_conns--;
+	host_put(host);
+}
+
+/* Accepting */
+
+static bool
+make_room(struct http_server *s)
+{
+	if (s->set.n_conns < s->limits.conns)
+		return true;
+	s->set.counters.crowded++;
+	if (TAILQ_EMPTY(&s->set.idle))
+		return false;
+	s->set.counters.displaced++;
+	http_conn_free(TAILQ_FIRST(&s->set.idle));
+	return true;
+}
+
+/* fd is taken over. */
+static void
+admit(struct http_server *s, int fd, const struct parse_addr *peer)
+{
+	uint8_t key[16];
+	struct http_host *host = NULL;
+
+	if (!make_room(s)) {
+		close(fd);
+		return;
+	}
+	if (key_of(peer, key)) {
+		host = host_get(s, key);
+		if (host == NULL ||
+			host->n_conns >= s->limits.conns_per_address) {
+			s->set.counters.crowded += host != NULL;
+			close(fd);
+			return;
+		}
+		host->n_conns++;
+	}
+	if (http_conn_new(&s->set, fd, peer, host) == 0) {
+		s->set.counters.accepted++;
+	} else if (host != NULL) {
+		host->n_conns--;
+		host_put(host);
+	}
+}
+
+static void
+on_resume(struct loop_alarm *a)
+{
+	struct http_listener *l = container_of(a, struct http_listener, resume);
+
+	if (event_add(&l->readable, NULL) != 0)
+		loop_alarm_start(a, PAUSE_MS);
+}
+
+/* false: no more for now. */
+static bool
+accept_one(struct http_listener *l)
+{
+	struct http_server *s = l->server;
+	struct parse_addr peer = {.len = sizeof(peer.ss)};
+	int fd = accept4(l->fd, (struct sockaddr *)&peer.ss, &peer.len,
+		SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0) {
+		if (errno == EINTR || errno == ECONNABORTED)
+			return true;
+		if (errno != EAGAIN && errno != EWOULDBLOCK) {
+			event_del(&l->readable);
+			loop_alarm_start(&l->resume, PAUSE_MS);
+		}
+		return false;
+	}
+	unmap(&peer);
+	if (l->filter.allow != NULL &&
+		!l->filter.allow(
+			l->filter.ctx, (const struct sockaddr *)&peer.ss)) {
+		s->set.counters.filtered++;
+		close(fd);
+		return true;
+	}
+	admit(s, fd, &peer);
+	return true;
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct http_listener *l = arg;
+
+	for (int i = 0; i < ACCEPTS_PER_PASS; i++)
+		if (!accept_one(l))
+			return;
+}
+
+/* Listeners */
+
+/* Accepted sockets inherit TCP_NODELAY.  Not every family has such. */
+static int
+prepare(int fd)
+{
+	int flags = fcntl(fd, F_GETFL), one = 1;
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+		fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return err_new(-errno);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return listen(fd, BACKLOG) == 0 ? 0 : err_new(-errno);
+}
+
+int
+http_server_listen_fd(struct http_server *s, int taken,
+	const struct http_filter *filter, struct http_listener **ret_listener)
+{
+	AUTO_FD int fd = taken;
+	AUTO_FREE struct http_listener *l = calloc(1, sizeof(*l));
+	int r = prepare(fd);
+
+	if (r < 0)
+		return err_pass(r);
+	if (l == NULL)
+		return err_new(-ENOMEM);
+	l->server = s;
+	if (filter != NULL)
+		l->filter = *filter;
+	loop_alarm_init(&l->resume, s->set.loop, on_resume);
+	event_assign(&l->readable, loop_base(s->set.loop), fd,
+		EV_READ | EV_PERSIST, on_readable, l);
+	if (event_add(&l->readable, NULL) != 0)
+		return err_new(-ENOMEM);
+	l->fd = TAKE_FD(fd);
+	LIST_INSERT_HEAD(&s->listeners, l, link);
+	*ret_listener = TAKE_PTR(l);
+	return 0;
+}
+
+/* One socket of IPv6 for both families, where the address is the wildcard. */
+static int
+bind_socket(int fd, const struct parse_addr *addr)
+{
+	int one = 1, zero = 0;
+
+	if (addr->ss.ss_family != AF_UNIX)
+		(void)setsockopt(
+			fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (addr->ss.ss_family == AF_INET6)
+		(void)setsockopt(
+			fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+	return bind(fd, (const struct sockaddr *)&addr->ss, addr->len) == 0
+		? 0
+		: err_new(-errno);
+}
+
+/* "[::]" where the kernel has no IPv6 means 0.0.0.0. */
+static bool
+without_ipv6(const struct parse_addr *addr, struct parse_addr *ret)
+{
+	const struct sockaddr_in6 *in6 = (const void *)&addr->ss;
+	struct sockaddr_in in = {.sin_family = AF_INET};
+
+	if (addr->ss.ss_family != AF_INET6 ||
+		!IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
+		return false;
+	in.sin_port = in6->sin6_port;
+	*ret = (struct parse_addr){.len = sizeof(in)};
+	memcpy(&ret->ss, &in, sizeof(in));
+	return true;
+}
+
+static int
+listen_at(struct http_server *s, const struct parse_addr *addr,
+	const struct http_filter *filter, struct http_listener **ret_listener)
+{
+	int fd = socket(addr->ss.ss_family,
+		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int r;
+
+	if (fd < 0)
+		return err_new(-errno);
+	r = bind_socket(fd, addr);
+	if (r < 0) {
+		close(fd);
+		return err_pass(r);
+	}
+	return err_pass(http_server_listen_fd(s, fd, filter, ret_listener));
+}
+
+int
+http_server_listen(struct http_server *s, const struct parse_addr *addr,
+	const struct http_filter *filter, struct http_listener **ret_listener)
+{
+	int r = listen_at(s, addr, filter, ret_listener);
+	struct parse_addr other;
+
+	if ((r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL) &&
+		without_ipv6(addr, &other))
+		r = listen_at(s, &other, filter, ret_listener);
+	return err_pass(r);
+}
+
+struct http_listener *
+http_listener_close(struct http_listener *l)
+{
+	if (l == NULL)
+		return NULL;
+	event_del(&l->readable);
+	loop_alarm_stop(&l->resume);
+	close(l->fd);
+	LIST_REMOVE(l, link);
+	free(l);
+	return NULL;
+}
+
+uint16_t
+http_listener_port(const struct http_listener *l)
+{
+	struct sockaddr_storage ss = {0};
+	socklen_t len = sizeof(ss);
+	const struct sockaddr_in *in = (const void *)&ss;
+	const struct sockaddr_in6 *in6 = (const void *)&ss;
+
+	if (getsockname(l->fd, (struct sockaddr *)&ss, &len) != 0)
+		return 0;
+	if (ss.ss_family == AF_INET)
+		return ntohs(in->sin_port);
+	return ss.ss_family == AF_INET6 ? ntohs(in6->sin6_port) : 0;
+}
+
+/* The server */
+
+static const struct http_service *
+route(struct http_conn_set *set, const char *path, size_t len)
+{
+	struct http_server *s = container_of(set, struct http_server, set);
+
+	for (size_t i = 0; i < s->n_services; i++)
+		if (s->services[i]->match(s->services[i]->ctx, path, len))
+			return s->services[i];
+	return NULL;
+}
+
+struct http_server *
+http_server_new(struct loop *loop, const struct http_server_limits *limits)
+{
+	static const struct http_server_limits defaults =
+		HTTP_SERVER_LIMITS_DEFAULT;
+	struct http_server *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	http_conn_set_init(&s->set, loop);
+	s->set.route = route;
+	s->set.closed = conn_closed;
+	LIST_INIT(&s->listeners);
+	for (size_t i = 0; i < HOST_SLOTS; i++)
+		LIST_INIT(&s->hosts[i]);
+	http_server_configure(s, limits != NULL ? limits : &defaults);
+	return s;
+}
+
+struct http_server *
+http_server_free(struct http_server *s)
+{
+	if (s == NULL)
+		return NULL;
+	while (!LIST_EMPTY(&s->listeners))
+		http_listener_close(LIST_FIRST(&s->listeners));
+	http_server_close_all(s);
+	free(s);
+	return NULL;
+}
+
+void
+http_server_configure(
+	struct http_server *s, const struct http_server_limits *limits)
+{
+	assert(limits->conns > 0);
+	s->limits = *limits;
+	s->set.limits = limits->conn;
+}
+
+void
+http_server_add(struct http_server *s, const struct http_service *service)
+{
+	assert(s->n_services < HTTP_SERVICES_MAX);
+	s->services[s->n_services++] = service;
+}
+
+void
+http_server_close_all(struct http_server *s)
+{
+	http_conn_set_close(&s->set);
+}
+
+unsigned
+http_server_conns(const struct http_server *s)
+{
+	return s->set.n_conns;
+}
+
+const struct http_counters *
+http_server_counters(const struct http_server *s)
+{
+	return &s->set.counters;
+}

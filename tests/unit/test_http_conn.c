@@ -1,0 +1,973 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/macros.h"
+#include "daemon/net/http_conn_priv.h"
+#include "tests/unit/failalloc.h"
+#include "tests/unit/http_talk.h"
+#include "tests/unit/net_peer.h"
+
+#define BODY_MAX 1000u
+#define FILE_LEN (16u << 20)
+
+#define OK_EMPTY "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+#define CLOSED   "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+#define BAD      "HTTP/1.1 400 Bad Request" CLOSED
+
+/* A set with one service, whose paths say what it does. */
+static struct {
+	struct loop *loop;
+	struct http_conn_set set;
+	unsigned fds;
+	int file; /* FILE_LEN bytes */
+	uint8_t *memory;
+	struct talk talk;
+	/* what the service saw */
+	unsigned handled;
+	unsigned whole;
+	unsigned cut;
+	char path[HTTP_HEAD_MAX];
+	char header[256]; /* X-Test */
+	struct buf body;
+	struct http_conn *waiting; /* for an answer */
+	uint64_t span_sent;
+} f;
+
+static bool
+match(void *ctx, const char *path, size_t len)
+{
+	return len > 1 && path[1] != '-';
+}
+
+static bool
+path_is(const char *name)
+{
+	return strcmp(f.path, name) == 0;
+}
+
+static void
+echo(struct http_conn *c, bool end)
+{
+	struct http_answer a = {.status = 200, .close = end};
+
+	a.head = http_conn_body(c, &a.head_len);
+	http_conn_answer(c, &a);
+}
+
+static void
+answer_file(struct http_conn *c, uint64_t offset, uint64_t span)
+{
+	struct http_answer a = {.status = 200,
+		.type = "x/y",
+		.fields = "A: b\r\n",
+		.head = "head",
+		.head_len = 4,
+		.fd = f.file,
+		.offset = offset,
+		.span = span};
+
+	http_conn_answer(c, &a);
+}
+
+static void
+answer_memory(struct http_conn *c)
+{
+	struct http_answer a = {.status = 200,
+		.head = "head",
+		.head_len = 4,
+		.bytes = f.memory,
+		.span = FILE_LEN};
+
+	http_conn_answer(c, &a);
+}
+
+static void
+record(struct http_conn *c)
+{
+	const uint8_t *body;
+	const char *text;
+	size_t len;
+
+	f.handled++;
+	assert_null(http_conn_user(c));
+	http_conn_set_user(c, &f);
+	text = http_conn_path(c, &len);
+	snprintf(f.path, sizeof(f.path), "%.*s", (int)len, text);
+	text = http_conn_header(c, "x-test", &len);
+	snprintf(f.header, sizeof(f.header), "%.*s", text ? (int)len : 4,
+		text ? text : "none");
+	body = http_conn_body(c, &len);
+	buf_reset(&f.body);
+	buf_append(&f.body, body, len);
+}
+
+static void
+handle(void *ctx, struct http_conn *c)
+{
+	record(c);
+	if (path_is("/file"))
+		answer_file(c, 0, FILE_LEN);
+	else if (path_is("/part"))
+		answer_file(c, 5, 3);
+	else if (path_is("/beyond"))
+		answer_file(c, FILE_LEN - 100, 200);
+	else if (path_is("/memory"))
+		answer_memory(c);
+	else if (path_is("/later"))
+		f.waiting = c;
+	else if (path_is("/abort"))
+		http_conn_abort(c);
+	else
+		echo(c, path_is("/close"));
+}
+
+static void
+ended(void *ctx, struct http_conn *c, bool whole)
+{
+	assert_ptr_equal(http_conn_user(c), &f);
+	f.whole += whole;
+	f.cut += !whole;
+	f.span_sent = http_conn_span_sent(c);
+	if (f.waiting == c)
+		f.waiting = NULL;
+	net_wait_check();
+}
+
+static const struct http_service service = {
+	.match = match,
+	.methods = 1u << HTTP_GET | 1u << HTTP_POST | 1u << HTTP_HEAD,
+	.body_max = BODY_MAX,
+	.handle = handle,
+	.ended = ended,
+};
+
+static const struct http_service *
+route(struct http_conn_set *set, const char *path, size_t len)
+{
+	return service.match(NULL, path, len) ? &service : NULL;
+}
+
+static void
+on_closed(struct http_conn_set *set, struct http_conn *c)
+{
+	net_wait_check();
+}
+
+/* A connection, and the talk with it. */
+static void
+open_talk(struct talk *t)
+{
+	int fds[2], small = 65536;
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			0, fds),
+		0);
+	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	assert_int_equal(http_conn_new(&f.set, fds[0], NULL, NULL), 0);
+	talk_begin(t, f.loop, fds[1]);
+}
+
+static int
+setup(void **state)
+{
+	memset(&f, 0, sizeof(f));
+	f.fds = net_count_fds();
+	assert_int_equal(loop_new(&f.loop, NULL, NULL), 0);
+	http_conn_set_init(&f.set, f.loop);
+	f.set.route = route;
+	f.set.closed = on_closed;
+	f.set.limits = (struct http_conn_limits){
+		.request_ms = 20000, .idle_ms = 20000, .stall_ms = 20000};
+	f.file = memfd_create("test", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(f.file, FILE_LEN), 0);
+	f.memory = mmap(
+		NULL, FILE_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, f.file, 0);
+	assert_ptr_not_equal(f.memory, MAP_FAILED);
+	for (size_t i = 0; i < FILE_LEN; i++)
+		f.memory[i] = (uint8_t)(i * 7 ^ i >> 11);
+	buf_init(&f.body, 1 << 20);
+	open_talk(&f.talk);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	talk_end(&f.talk);
+	http_conn_set_close(&f.set);
+	assert_int_equal(f.set.n_conns, 0);
+	assert_int_equal(f.handled, f.whole + f.cut);
+	loop_free(f.loop);
+	munmap(f.memory, FILE_LEN);
+	close(f.file);
+	buf_done(&f.body);
+	assert_int_equal(net_count_fds(), f.fds);
+	return 0;
+}
+
+static bool
+all_closed(void *arg)
+{
+	return f.set.n_conns == 0;
+}
+
+static bool
+all_ended(void *arg)
+{
+	return f.handled == f.whole + f.cut;
+}
+
+/* Requests that are answered with their bodies. */
+
+static const struct {
+	const char *request;
+	const char *path;
+	const char *body;
+	const char *answer; /* NULL: the body, and kept */
+	const char *header;
+} good[] = {
+	{"GET /a HTTP/1.1\r\n\r\n", "/a", "", NULL, "none"},
+	{"GET /a HTTP/1.1\r\nHost: x\r\nX-Test:  a b \r\n\r\n", "/a", "", NULL,
+		"a b"},
+	{"GET /a HTTP/1.1\r\nX-Testy: 1\r\nX-Tes: 2\r\nX-TEST:3\r\n"
+	 "X-Test: 4\r\n\r\n",
+		"/a", "", NULL, "3"},
+	{"GET /a?b#c HTTP/1.1\r\nX-Test:\r\n\r\n", "/a", "", NULL, ""},
+	{"GET http://h:80/a/b?c HTTP/1.1\r\n\r\n", "/a/b", "", NULL, "none"},
+	{"\r\n\r\nGET /a HTTP/1.1\r\n\r\n", "/a", "", NULL, "none"},
+	{"POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", "/a", "abc", NULL,
+		"none"},
+	{"POST /a HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "/a", "", NULL,
+		"none"},
+	{"POST /a HTTP/1.1\nContent-Length: 3\nX-Test: 1\n\nabc", "/a", "abc",
+		NULL, "1"},
+	{"POST /a HTTP/1.1\r\ncontent-length:3 \r\n\r\n\r\na", "/a", "\r\na",
+		NULL, "none"},
+	{"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+	 "3\r\nabc\r\n0\r\n\r\n",
+		"/a", "abc", NULL, "none"},
+	{"POST /a HTTP/1.1\r\nTransfer-Encoding: Chunked\r\nX-Test: 1\r\n\r\n"
+	 "3;x=\"y\r\nabc\r\n00a ; z\r\n0123456789\r\n1;;\r\n!\r\n000;q\r\n"
+	 "Trailer: t\r\nX-Test: 2\r\n\r\n",
+		"/a", "abc0123456789!", NULL, "1"},
+	{"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"/a", "", NULL, "none"},
+	{"POST /a HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n"
+	 "Content-Length: 1\r\n\r\nx",
+		"/a", "x", NULL, "none"},
+	{"POST /a HTTP/1.0\r\nContent-Length: 1\r\n\r\nx", "/a", "x",
+		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n"
+		"Connection: close\r\n\r\nx",
+		"none"},
+	{"POST /a HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 1\r\n"
+	 "\r\nx",
+		"/a", "x",
+		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n"
+		"Connection: keep-alive\r\n\r\nx",
+		"none"},
+	{"GET /a HTTP/1.1\r\nConnection: close\r\n\r\n", "/a", "",
+		"HTTP/1.1 200 OK" CLOSED, "none"},
+	{"GET /close HTTP/1.1\r\n\r\n", "/close", "", "HTTP/1.1 200 OK" CLOSED,
+		"none"},
+	{"HEAD /part HTTP/1.1\r\n\r\n", "/part", "",
+		"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nContent-Type: x/y\r\n"
+		"A: b\r\n\r\n",
+		"none"},
+};
+
+/* piece: bytes that are sent at once. */
+static void
+try_good(size_t i, size_t piece)
+{
+	const char *request = good[i].request;
+	size_t len = strlen(request);
+	char answer[512];
+	static struct talk t;
+
+	open_talk(&t);
+	for (size_t at = 0; at < len; at += piece) {
+		talk_send(&t, request + at, MIN_OF(piece, len - at));
+		if (at + piece < len)
+			talk_expect_nothing(&t);
+	}
+	snprintf(answer, sizeof(answer),
+		"HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s",
+		strlen(good[i].body), good[i].body);
+	talk_expect(&t, good[i].answer != NULL ? good[i].answer : answer);
+	assert_string_equal(f.path, good[i].path);
+	assert_string_equal(f.header, good[i].header);
+	assert_int_equal(f.body.len, strlen(good[i].body));
+	assert_memory_equal(f.body.data, good[i].body, f.body.len);
+	if (strstr(answer, "close") != NULL) {
+		talk_expect_end(&t);
+	} else if (good[i].answer == NULL) {
+		talk_say(&t, "GET /again HTTP/1.1\r\n\r\n");
+		talk_expect(&t, OK_EMPTY);
+	}
+	talk_end(&t);
+	net_wait(f.loop, all_ended, NULL);
+}
+
+static void
+test_good(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		try_good(i, SIZE_MAX / 2);
+		try_good(i, 1);
+		try_good(i, 7);
+	}
+	assert_int_equal(f.cut, 0);
+}
+
+/* Requests without a service. */
+
+static const struct {
+	const char *request;
+	const char *answer;
+} refused[] = {
+	/* kept */
+	{"GET /-x HTTP/1.1\r\n\r\n",
+		"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"},
+	{"OPTIONS * HTTP/1.1\r\n\r\n",
+		"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"},
+	{"POST /- HTTP/1.1\r\nContent-Length: 9\r\n\r\nGET /a HT",
+		"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"},
+	{"POST /- HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+	 "3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n",
+		"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"},
+	{"PUT /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
+		"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n"
+		"Allow: GET, HEAD, POST\r\n\r\n"},
+	{"POST /a HTTP/1.1\r\n\r\n",
+		"HTTP/1.1 411 Length Required\r\nContent-Length: 0\r\n\r\n"},
+	/* closed */
+	{"GET /-x HTTP/1.0\r\n\r\n", "HTTP/1.1 404 Not Found" CLOSED},
+	{"POST /-x HTTP/1.1\r\nContent-Length: 98305\r\n\r\n",
+		"HTTP/1.1 404 Not Found" CLOSED},
+	{"POST /a HTTP/1.1\r\nContent-Length: 1001\r\n\r\n",
+		"HTTP/1.1 413 Payload Too Large" CLOSED},
+	{"POST /a HTTP/1.1\r\nContent-Length: 9999999999999999999\r\n\r\n",
+		"HTTP/1.1 413 Payload Too Large" CLOSED},
+	{"GET /a HTTP/1.1\r\nContent-Length: 1001\r\n\r\n",
+		"HTTP/1.1 413 Payload Too Large" CLOSED},
+	{"GET /a HTTP/2.0\r\n\r\n",
+		"HTTP/1.1 505 HTTP Version Not Supported" CLOSED},
+	{"GET /a\r\n\r\n", "HTTP/1.1 505 HTTP Version Not Supported" CLOSED},
+	{"POST /a HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+		"HTTP/1.1 501 Not Implemented" CLOSED},
+	{"POST /a HTTP/1.1\r\nTransfer-Encoding:\r\n chunked\r\n\r\n",
+		"HTTP/1.1 501 Not Implemented" CLOSED},
+	{"CONNECT a:80 HTTP/1.1\r\n\r\n",
+		"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n"
+		"Connection: close\r\nAllow:\r\n\r\n"},
+	{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", BAD},
+	{"\x16\x03\x01\x02", BAD},
+	{"GET\r\n", BAD},
+	{"get /a HTTP/1.1\r\n\r\n", BAD},
+	{"GET a HTTP/1.1\r\n\r\n", BAD},
+	{"GET /a HTTP/1.1\r\nbad header\r\n\r\n", BAD},
+	{"GET /a HTTP/1.1\r\nA : b\r\n\r\n", BAD},
+	{"GET /a HTTP/1.1\rX", BAD},
+	{"POST /a HTTP/1.1\r\nContent-Length : 3\r\n\r\nabc", BAD},
+	{"POST /a HTTP/1.1\r\nTransfer-Encoding : chunked\r\n\r\n", BAD},
+	{"POST /a HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked"
+	 "\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		BAD},
+	{"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3"
+	 "\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		BAD},
+	{"POST /a HTTP/1.1\r\nTransfer-Encoding: identity\r\n\r\nabc", BAD},
+	{"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked, gzip\r\n\r\nabc",
+		BAD},
+	{"POST /a HTTP/1.1\r\nTransfer-Encoding: \vchunked\r\n\r\nabc", BAD},
+	{"POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		BAD},
+	{"POST /a HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n"
+	 "abc",
+		BAD},
+	{"POST /a HTTP/1.1\r\nContent-Length: 3, 3\r\n\r\nabc", BAD},
+	{"POST /a HTTP/1.1\r\nContent-Length: +3\r\n\r\nabc", BAD},
+	{"POST /a HTTP/1.1\r\nContent-Length: -1\r\n\r\nabc", BAD},
+	{"POST /a HTTP/1.1\r\nContent-Length: 0x3\r\n\r\nabc", BAD},
+	{"POST /a HTTP/1.1\r\nContent-Length:\r\n\r\nabc", BAD},
+	{"POST /a HTTP/1.1\r\nContent-Length: 18446744073709551619\r\n\r\nabc",
+		BAD},
+	{"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", BAD},
+	{"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n", BAD},
+	{"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+	 "10000000000000003\r\nabc\r\n",
+		BAD},
+	{"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n",
+		BAD},
+	{"POST /- HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", BAD},
+};
+
+static void
+try_refused(size_t i, size_t piece)
+{
+	const char *request = refused[i].request;
+	size_t len = strlen(request);
+	static struct talk t;
+
+	open_talk(&t);
+	for (size_t at = 0; at < len; at += piece) {
+		talk_send(&t, request + at, MIN_OF(piece, len - at));
+		talk_settle(f.loop);
+	}
+	talk_expect(&t, refused[i].answer);
+	if (strstr(refused[i].answer, "close") != NULL) {
+		talk_expect_end(&t);
+		assert_false(t.reset);
+	} else {
+		talk_say(&t, "GET /a HTTP/1.1\r\n\r\n");
+		talk_expect(&t, OK_EMPTY);
+		net_wait(f.loop, all_ended, NULL);
+		f.handled = 0;
+		f.whole = 0;
+	}
+	talk_end(&t);
+}
+
+static void
+test_refused(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+		try_refused(i, SIZE_MAX / 2);
+		try_refused(i, 1);
+	}
+	assert_int_equal(f.handled, 0);
+	assert_int_equal(f.set.counters.refused, 2 * ARRAY_LEN(refused));
+}
+
+static void
+test_nul(void **state)
+{
+	static const char requests[][40] = {
+		"GET /a HTTP/1.1\r\nA: \0b\r\n\r\n",
+		"GET /a HTTP/1.1\r\nA\0: b\r\n\r\n",
+		"GET /\0a HTTP/1.1\r\nA: b\r\n\r\n",
+		"GET /a HTTP/1.1\0\r\nA: b\r\n\r\n",
+		"\0GET /a HTTP/1.1\r\nA: b\r\n\r\n",
+	};
+	static struct talk t;
+
+	for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+		open_talk(&t);
+		talk_send(&t, requests[i], 30);
+		talk_expect(&t, BAD);
+		talk_expect_end(&t);
+		talk_end(&t);
+	}
+}
+
+/* A head of n bytes. */
+static void
+say_head(struct talk *t, size_t n)
+{
+	static const char begin[] = "GET /a HTTP/1.1\r\nX-Test: ";
+	static char head[HTTP_HEAD_MAX + 1];
+
+	memset(head, 'x', n);
+	memcpy(head, begin, sizeof(begin) - 1);
+	memcpy(head + n - 4, "\r\n\r\n", 4);
+	talk_send(t, head, n);
+}
+
+static void
+test_long_head(void **state)
+{
+	static struct talk t;
+
+	say_head(&f.talk, HTTP_HEAD_MAX);
+	talk_expect(&f.talk, OK_EMPTY);
+	/* behind another request in the buffer, too */
+	talk_say(&f.talk, "GET /a HTTP/1.1\r\n\r\n");
+	say_head(&f.talk, HTTP_HEAD_MAX);
+	talk_expect(&f.talk, OK_EMPTY OK_EMPTY);
+	open_talk(&t);
+	say_head(&t, HTTP_HEAD_MAX + 1);
+	talk_expect(&t, "HTTP/1.1 431 Request Header Fields Too Large" CLOSED);
+	talk_expect_end(&t);
+	talk_end(&t);
+}
+
+/* More than a pass's share of them, and a piece of one. */
+static void
+test_pipelined(void **state)
+{
+	struct buf b;
+
+	buf_init(&b, 1 << 20);
+	for (unsigned i = 0; i < 100; i++)
+		buf_printf(&b,
+			"POST /a HTTP/1.1\r\nContent-Length: 4\r\n\r\n%04u", i);
+	talk_send(&f.talk, b.data, b.len - 1);
+	for (unsigned i = 0; i < 99; i++) {
+		char want[64];
+
+		snprintf(want, sizeof(want),
+			"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n%04u", i);
+		talk_expect(&f.talk, want);
+	}
+	talk_expect_nothing(&f.talk);
+	talk_say(&f.talk, "9");
+	talk_expect(
+		&f.talk, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n0099");
+	assert_int_equal(f.handled, 100);
+	assert_int_equal(f.set.counters.requests, 100);
+	buf_done(&b);
+}
+
+/* What comes while a request is in work waits, and does not wake the loop. */
+static void
+test_later(void **state)
+{
+	struct http_answer a = {.status = 200, .head = "x", .head_len = 1};
+	struct http_conn *c;
+
+	talk_say(&f.talk, "GET /later HTTP/1.1\r\n\r\n");
+	talk_expect_nothing(&f.talk);
+	c = f.waiting;
+	assert_non_null(c);
+	assert_true(c->reading);
+	talk_say(&f.talk, "GET /1 HTTP/1.1\r\n\r\n");
+	talk_expect_nothing(&f.talk);
+	assert_false(c->reading);
+	assert_int_equal(f.handled, 1);
+	http_conn_answer(c, &a);
+	assert_int_equal(f.whole, 0); /* not from inside the call */
+	talk_expect(&f.talk, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
+	talk_expect(&f.talk, OK_EMPTY);
+	assert_true(c->reading);
+	/* pipelined from the beginning */
+	talk_say(&f.talk, "GET /later HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n");
+	talk_expect_nothing(&f.talk);
+	http_conn_answer(f.waiting, &a);
+	talk_expect(&f.talk, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
+	talk_expect(&f.talk, OK_EMPTY);
+}
+
+static void
+test_abort(void **state)
+{
+	struct http_answer a = {.status = 200};
+	static struct talk t;
+
+	talk_say(&f.talk, "GET /abort HTTP/1.1\r\n\r\n");
+	talk_expect_end(&f.talk);
+	assert_int_equal(f.cut, 1);
+	open_talk(&t);
+	talk_say(&t, "GET /later HTTP/1.1\r\n\r\n");
+	talk_expect_nothing(&t);
+	http_conn_abort(f.waiting);
+	assert_int_equal(f.cut, 1);
+	http_conn_answer(f.waiting, &a); /* too late, nothing happens */
+	talk_expect_end(&t);
+	assert_int_equal(f.cut, 2);
+	talk_end(&t);
+	/* in the middle of an answer */
+	open_talk(&t);
+	talk_listen(&t, false);
+	talk_say(&t, "GET /file HTTP/1.1\r\n\r\n");
+	talk_settle(f.loop);
+	assert_int_equal(f.cut + f.whole, 2);
+	http_conn_abort(TAILQ_FIRST(&f.set.busy));
+	net_wait(f.loop, all_closed, NULL);
+	assert_int_equal(f.cut, 3);
+	talk_end(&t);
+}
+
+static void
+expect_whole(struct talk *t, const char *head)
+{
+	talk_expect(t, head);
+	talk_expect_bytes(t, f.memory, FILE_LEN);
+}
+
+#define FILE_HEAD \
+	"HTTP/1.1 200 OK\r\nContent-Length: 16777220\r\nContent-Type: x/y\r\n" \
+	"A: b\r\n\r\nhead"
+#define MEMORY_HEAD "HTTP/1.1 200 OK\r\nContent-Length: 16777220\r\n\r\nhead"
+
+static void
+test_spans(void **state)
+{
+	talk_say(&f.talk, "GET /part HTTP/1.1\r\n\r\n");
+	talk_expect(&f.talk,
+		"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nContent-Type: x/y\r\n"
+		"A: b\r\n\r\nhead");
+	talk_expect_bytes(&f.talk, f.memory + 5, 3);
+	talk_say(&f.talk, "GET /file HTTP/1.1\r\n\r\n");
+	expect_whole(&f.talk, FILE_HEAD);
+	assert_int_equal(f.span_sent, FILE_LEN);
+	talk_say(&f.talk, "GET /memory HTTP/1.1\r\n\r\n");
+	expect_whole(&f.talk, MEMORY_HEAD);
+	assert_int_equal(f.span_sent, FILE_LEN);
+	assert_false(TAILQ_FIRST(&f.set.idle)->writing);
+}
+
+/* A reader of everything does not hold up the others. */
+static void
+test_fair(void **state)
+{
+	static struct talk t;
+
+	open_talk(&t);
+	talk_say(&f.talk, "GET /file HTTP/1.1\r\n\r\n");
+	talk_await(&f.talk, 1);
+	talk_say(&t, "GET /a HTTP/1.1\r\n\r\n");
+	talk_expect(&t, OK_EMPTY);
+	assert_true(f.talk.in.len < FILE_LEN);
+	talk_await(&f.talk, FILE_LEN);
+	talk_end(&t);
+}
+
+static void
+test_file_too_short(void **state)
+{
+	talk_say(&f.talk, "GET /beyond HTTP/1.1\r\n\r\n");
+	talk_await(&f.talk, strlen(FILE_HEAD) - 5 + 100);
+	talk_expect_end(&f.talk);
+	assert_int_equal(f.cut, 1);
+	assert_int_equal(f.span_sent, 100);
+	assert_int_equal(f.set.counters.broken, 1);
+}
+
+static void
+test_continue(void **state)
+{
+	static struct talk t;
+
+	talk_say(&f.talk,
+		"POST /a HTTP/1.1\r\nContent-Length: 3\r\n"
+		"Expect: 100-continue\r\n\r\n");
+	talk_expect(&f.talk, "HTTP/1.1 100 Continue\r\n\r\n");
+	talk_say(&f.talk, "a");
+	talk_expect_nothing(&f.talk);
+	talk_say(&f.talk, "bc");
+	talk_expect(&f.talk, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
+	/* once, for chunks too */
+	talk_say(&f.talk,
+		"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n"
+		"Expect: 100-continue\r\n\r\n");
+	talk_expect(&f.talk, "HTTP/1.1 100 Continue\r\n\r\n");
+	talk_say(&f.talk, "1\r");
+	talk_settle(f.loop);
+	talk_say(&f.talk, "\nx\r\n0\r\n\r\n");
+	talk_expect(&f.talk, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
+	/* whoever does not wait is not told */
+	talk_say(&f.talk,
+		"POST /a HTTP/1.1\r\nContent-Length: 1\r\n"
+		"Expect: 100-continue\r\n\r\nx");
+	talk_expect(&f.talk, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
+	/* nor HTTP/1.0, nor who will be refused */
+	open_talk(&t);
+	talk_say(&t,
+		"POST /a HTTP/1.0\r\nContent-Length: 1\r\n"
+		"Expect: 100-continue\r\n\r\n");
+	talk_expect_nothing(&t);
+	talk_end(&t);
+	open_talk(&t);
+	talk_say(&t,
+		"POST /- HTTP/1.1\r\nContent-Length: 1\r\n"
+		"Expect: 100-continue\r\n\r\n");
+	talk_expect(&t, "HTTP/1.1 404 Not Found" CLOSED);
+	talk_expect_end(&t);
+	talk_end(&t);
+}
+
+/* The answer is not lost to a reset when the client goes on talking. */
+static void
+test_linger(void **state)
+{
+	static const char junk[BODY_MAX];
+
+	talk_say(&f.talk,
+		"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+		"ffff\r\n");
+	for (int i = 0; i < 64; i++)
+		talk_send(&f.talk, junk, sizeof(junk));
+	talk_expect(&f.talk, "HTTP/1.1 413 Payload Too Large" CLOSED);
+	talk_expect_end(&f.talk);
+	assert_false(f.talk.reset);
+	for (int i = 0; i < 64; i++)
+		talk_send(&f.talk, junk, sizeof(junk));
+	talk_settle(f.loop);
+	assert_int_equal(f.set.n_conns, 1);
+	talk_finish(&f.talk);
+	net_wait(f.loop, all_closed, NULL);
+}
+
+/* It may not talk for ever. */
+static void
+test_linger_ends(void **state)
+{
+	talk_say(&f.talk, "x\r\n");
+	talk_expect(&f.talk, BAD);
+	net_wait(f.loop, all_closed, NULL);
+	assert_int_equal(f.set.counters.timed_out, 0);
+}
+
+/* Chunk headers do not count as body, but not without a limit. */
+static void
+test_many_chunks(void **state)
+{
+	for (unsigned i = 0; i < BODY_MAX; i++)
+		f.memory[i] = 'x';
+	talk_say(&f.talk,
+		"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+	for (unsigned i = 0; i < BODY_MAX; i++) {
+		talk_say(&f.talk, "1\r\nx\r\n");
+		if (i % 10 == 0)
+			talk_settle(f.loop);
+	}
+	talk_say(&f.talk, "0\r\n\r\n");
+	talk_expect(&f.talk, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+	talk_expect_bytes(&f.talk, f.memory, BODY_MAX);
+	talk_say(&f.talk,
+		"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;");
+	for (unsigned i = 0; i < 20; i++) {
+		talk_send(&f.talk, f.memory, 1000);
+		talk_settle(f.loop);
+	}
+	talk_expect(&f.talk, "HTTP/1.1 413 Payload Too Large" CLOSED);
+}
+
+/* Time-outs.  One second and a half of waiting in all. */
+
+static void
+test_slow_head(void **state)
+{
+	static struct talk t;
+
+	f.set.limits.request_ms = 50;
+	open_talk(&t);
+	talk_expect_end(&t); /* says nothing at all */
+	talk_end(&t);
+	open_talk(&t);
+	talk_say(&t, "GET /a HT");
+	talk_expect_end(&t);
+	talk_end(&t);
+	assert_int_equal(f.set.counters.timed_out, 1);
+	/* after another request */
+	open_talk(&t);
+	talk_say(&t, "GET /a HTTP/1.1\r\n\r\n");
+	talk_expect(&t, OK_EMPTY);
+	talk_say(&t, "POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nab");
+	talk_expect_end(&t);
+	talk_end(&t);
+	assert_int_equal(f.set.counters.timed_out, 2);
+}
+
+/* Each byte comes in time, the request does not. */
+static void
+test_slow_bytes(void **state)
+{
+	uint64_t began = loop_now_ms();
+
+	f.set.limits.request_ms = 100;
+	talk_say(&f.talk, "GET /");
+	while (!f.talk.over) {
+		assert_true(loop_now_ms() - began < 5000);
+		talk_say(&f.talk, "a");
+		talk_settle(f.loop);
+		usleep(5000);
+	}
+	assert_int_equal(f.set.counters.timed_out, 1);
+}
+
+static void
+test_idle(void **state)
+{
+	uint64_t began = loop_now_ms();
+
+	f.set.limits.idle_ms = 100;
+	f.set.limits.request_ms = 50;
+	talk_say(&f.talk, "GET /a HTTP/1.1\r\n\r\n");
+	talk_expect(&f.talk, OK_EMPTY);
+	/* the alarm that the connection began with does not end it */
+	talk_expect_end(&f.talk);
+	assert_true(loop_now_ms() - began >= 100);
+	assert_int_equal(f.set.counters.timed_out, 0);
+}
+
+static void
+test_stall(void **state)
+{
+	f.set.limits.stall_ms = 100;
+	talk_listen(&f.talk, false);
+	talk_say(&f.talk, "GET /file HTTP/1.1\r\n\r\n");
+	net_wait(f.loop, all_closed, NULL);
+	assert_int_equal(f.cut, 1);
+	assert_int_equal(f.set.counters.timed_out, 1);
+	assert_true(f.span_sent > 0 && f.span_sent < FILE_LEN);
+}
+
+/* A service has its own time-outs. */
+static void
+test_service_is_slow(void **state)
+{
+	struct http_answer a = {.status = 200};
+	static struct talk t;
+
+	f.set.limits.stall_ms = 20;
+	f.set.limits.request_ms = 20;
+	f.set.limits.idle_ms = 300;
+	open_talk(&t);
+	talk_say(&t, "GET /later HTTP/1.1\r\n\r\n");
+	talk_expect_nothing(&t);
+	/* 20 ms of somebody else have passed for sure */
+	talk_end(&f.talk);
+	open_talk(&f.talk);
+	talk_expect_end(&f.talk);
+	talk_expect_nothing(&t);
+	http_conn_answer(f.waiting, &a);
+	talk_expect(&t, OK_EMPTY);
+	talk_end(&t);
+}
+
+/* The other side's end. */
+
+static void
+test_half_close(void **state)
+{
+	struct http_answer a = {.status = 200};
+
+	talk_say(&f.talk,
+		"GET /later HTTP/1.1\r\n\r\nGET /file HTTP/1.1\r\n\r\n");
+	talk_finish(&f.talk);
+	talk_expect_nothing(&f.talk);
+	http_conn_answer(f.waiting, &a);
+	talk_expect(&f.talk, OK_EMPTY);
+	expect_whole(&f.talk, FILE_HEAD);
+	talk_expect_end(&f.talk);
+	assert_int_equal(f.whole, 2);
+	assert_int_equal(f.set.counters.broken, 0);
+}
+
+static void
+test_end_in_request(void **state)
+{
+	talk_say(&f.talk, "POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nab");
+	talk_finish(&f.talk);
+	talk_expect_end(&f.talk);
+	assert_int_equal(f.handled, 0);
+	assert_int_equal(f.set.counters.broken, 1);
+}
+
+static void
+test_gone_in_answer(void **state)
+{
+	static struct talk t;
+
+	open_talk(&t);
+	talk_listen(&t, false);
+	talk_say(&t, "GET /file HTTP/1.1\r\n\r\n");
+	talk_settle(f.loop);
+	talk_end(&t);
+	net_wait(f.loop, all_ended, NULL);
+	assert_int_equal(f.cut, 1);
+	assert_int_equal(f.set.counters.broken, 1);
+}
+
+static void
+test_closed_with_service(void **state)
+{
+	talk_say(&f.talk, "GET /later HTTP/1.1\r\n\r\n");
+	talk_expect_nothing(&f.talk);
+	assert_non_null(f.waiting);
+	http_conn_set_close(&f.set);
+	assert_int_equal(f.cut, 1);
+	assert_null(f.waiting);
+}
+
+/* The buffer is small again when a large request is over. */
+static void
+test_buffer_shrinks(void **state)
+{
+	size_t cap = TAILQ_FIRST(&f.set.idle)->in.cap;
+
+	say_head(&f.talk, HTTP_HEAD_MAX);
+	talk_expect(&f.talk, OK_EMPTY);
+	assert_int_equal(TAILQ_FIRST(&f.set.idle)->in.cap, cap);
+}
+
+static int
+scenario(void *arg)
+{
+	int fds[2];
+	static struct talk t;
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	if (http_conn_new(&f.set, fds[0], NULL, NULL) != 0) {
+		close(fds[1]);
+		return -ENOMEM;
+	}
+	t = (struct talk){.fd = fds[1]};
+	say_head(&t, HTTP_HEAD_MAX);
+	talk_settle(f.loop);
+	/* answered, or closed for want of memory */
+	if (TAILQ_NEXT(TAILQ_FIRST(&f.set.idle), link) != NULL)
+		assert_true(f.handled == f.whole + f.cut && f.whole > 0);
+	close(fds[1]);
+	talk_settle(f.loop);
+	return 0;
+}
+
+static void
+test_no_memory(void **state)
+{
+	assert_true(failalloc_each(scenario, NULL) >= 4);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_good),
+		TEST(test_refused),
+		TEST(test_nul),
+		TEST(test_long_head),
+		TEST(test_pipelined),
+		TEST(test_later),
+		TEST(test_abort),
+		TEST(test_spans),
+		TEST(test_fair),
+		TEST(test_file_too_short),
+		TEST(test_continue),
+		TEST(test_linger),
+		TEST(test_linger_ends),
+		TEST(test_many_chunks),
+		TEST(test_slow_head),
+		TEST(test_slow_bytes),
+		TEST(test_idle),
+		TEST(test_stall),
+		TEST(test_service_is_slow),
+		TEST(test_half_close),
+		TEST(test_end_in_request),
+		TEST(test_gone_in_answer),
+		TEST(test_closed_with_service),
+		TEST(test_buffer_shrinks),
+		TEST(test_no_memory),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <http_parser.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/macros.h"
+#include "daemon/net/http_server.h"
+#include "tests/unit/failalloc.h"
+#include "tests/unit/http_talk.h"
+#include "tests/unit/net_peer.h"
+
+#define REQUEST "GET /a HTTP/1.1\r\n\r\n"
+#define ANSWER  "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na"
+#define TALKS   8
+
+static struct {
+	struct loop *loop;
+	struct http_server *server;
+	struct http_listener *listener;
+	unsigned fds;
+	struct talk talks[TALKS];
+	/* the filter */
+	unsigned asked;
+	bool deny;
+	char asker[INET6_ADDRSTRLEN];
+	/* the services */
+	bool hold;
+	struct http_conn *held;
+	struct parse_addr peer;
+	int nodelay;
+} f;
+
+static bool
+match(void *ctx, const char *path, size_t len)
+{
+	return len == 2 && path[1] == *(const char *)ctx;
+}
+
+static void
+handle(void *ctx, struct http_conn *c)
+{
+	struct http_answer a = {.status = 200, .head = ctx, .head_len = 1};
+
+	f.peer = *http_conn_peer(c);
+	if (f.hold)
+		f.held = c;
+	else
+		http_conn_answer(c, &a);
+}
+
+static void
+ended(void *ctx, struct http_conn *c, bool whole)
+{
+	if (f.held == c)
+		f.held = NULL;
+}
+
+static const struct http_service services[] = {
+	{.match = match,
+		.methods = 1u << HTTP_GET,
+		.handle = handle,
+		.ended = ended,
+		.ctx = "a"},
+	{.match = match,
+		.methods = 1u << HTTP_POST | 1u << HTTP_PUT,
+		.body_max = 10,
+		.handle = handle,
+		.ended = ended,
+		.ctx = "b"},
+};
+
+static bool
+allow(void *ctx, const struct sockaddr *sa)
+{
+	const struct sockaddr_in *in = (const void *)sa;
+	const struct sockaddr_in6 *in6 = (const void *)sa;
+
+	assert_ptr_equal(ctx, &f);
+	f.asked++;
+	if (sa->sa_family == AF_INET)
+		inet_ntop(AF_INET, &in->sin_addr, f.asker, sizeof(f.asker));
+	else
+		inet_ntop(AF_INET6, &in6->sin6_addr, f.asker, sizeof(f.asker));
+	return !f.deny;
+}
+
+static const struct http_filter filter = {.allow = allow, .ctx = &f};
+
+static void
+server_new(unsigned conns, unsigned per_address)
+{
+	struct http_server_limits limits = HTTP_SERVER_LIMITS_DEFAULT;
+
+	limits.conns = conns;
+	limits.conns_per_address = per_address;
+	http_server_free(f.server);
+	f.server = http_server_new(f.loop, &limits);
+	assert_non_null(f.server);
+	http_server_add(f.server, &services[0]);
+	http_server_add(f.server, &services[1]);
+}
+
+static uint16_t
+listen_on(const char *text)
+{
+	struct parse_addr addr;
+
+	assert_int_equal(parse_addr_port(text, &addr), 0);
+	assert_int_equal(
+		http_server_listen(f.server, &addr, &filter, &f.listener), 0);
+	return http_listener_port(f.listener);
+}
+
+static int
+setup(void **state)
+{
+	memset(&f, 0, sizeof(f));
+	f.fds = net_count_fds();
+	assert_int_equal(loop_new(&f.loop, NULL, NULL), 0);
+	server_new(1024, 64);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	for (size_t i = 0; i < TALKS; i++)
+		if (f.talks[i].loop != NULL)
+			talk_end(&f.talks[i]);
+	assert_null(http_server_free(f.server));
+	assert_null(f.held);
+	loop_free(f.loop);
+	assert_int_equal(net_count_fds(), f.fds);
+	return 0;
+}
+
+static struct talk *
+talk(size_t i, uint16_t port)
+{
+	talk_connect(&f.talks[i], f.loop, port);
+	talk_settle(f.loop);
+	return &f.talks[i];
+}
+
+static void
+expect_works(struct talk *t)
+{
+	talk_say(t, REQUEST);
+	talk_expect(t, ANSWER);
+}
+
+static const struct http_counters *
+counters(void)
+{
+	return http_server_counters(f.server);
+}
+
+static void
+test_routes(void **state)
+{
+	struct talk *t = talk(0, listen_on("127.0.0.1:0"));
+
+	expect_works(t);
+	talk_say(t, "POST /b HTTP/1.1\r\nContent-Length: 10\r\n\r\n0123456789");
+	talk_expect(t, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb");
+	talk_say(t, "POST /a HTTP/1.1\r\nContent-Length: 1\r\n\r\nx");
+	talk_expect(t,
+		"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n"
+		"Allow: GET\r\n\r\n");
+	talk_say(t, "GET /b HTTP/1.1\r\n\r\n");
+	talk_expect(t,
+		"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n"
+		"Allow: POST, PUT\r\n\r\n");
+	talk_say(t, "GET /c HTTP/1.1\r\n\r\n");
+	talk_expect(t, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+	talk_say(t, "POST /b HTTP/1.1\r\nContent-Length: 11\r\n\r\n");
+	talk_expect(t,
+		"HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\n"
+		"Connection: close\r\n\r\n");
+	assert_int_equal(counters()->accepted, 1);
+	assert_int_equal(counters()->requests, 2);
+	assert_int_equal(counters()->refused, 4);
+}
+
+/* One socket for both families; an IPv4 address is shown as one. */
+static void
+test_families(void **state)
+{
+	struct sockaddr_in6 in6 = {
+		.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	uint16_t port = listen_on("[::]:0");
+	struct talk *t = talk(0, port);
+	int fd, on = 0;
+	socklen_t len = sizeof(on);
+
+	assert_int_not_equal(port, 0);
+	assert_string_equal(f.asker, "127.0.0.1");
+	expect_works(t);
+	assert_int_equal(f.peer.ss.ss_family, AF_INET);
+	assert_int_equal(f.peer.len, sizeof(struct sockaddr_in));
+	in6.sin6_port = htons(port);
+	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(
+		connect(fd, (const struct sockaddr *)&in6, sizeof(in6)), 0);
+	talk_begin(&f.talks[1], f.loop, fd);
+	expect_works(&f.talks[1]);
+	assert_string_equal(f.asker, "::1");
+	assert_int_equal(f.peer.ss.ss_family, AF_INET6);
+	/* the descriptor after the client's is the server's */
+	assert_int_equal(
+		getsockopt(fd + 1, IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
+	assert_int_equal(on, 1);
+}
+
+static void
+test_filter(void **state)
+{
+	uint16_t port = listen_on("127.0.0.1:0");
+
+	f.deny = true;
+	talk_expect_end(talk(0, port));
+	f.deny = false;
+	expect_works(talk(1, port));
+	assert_int_equal(f.asked, 2);
+	assert_int_equal(counters()->filtered, 1);
+	assert_int_equal(counters()->accepted, 1);
+}
+
+static void
+test_per_address(void **state)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	uint16_t port;
+	int fd;
+
+	server_new(1024, 2);
+	port = listen_on("127.0.0.1:0");
+	expect_works(talk(0, port));
+	expect_works(talk(1, port));
+	talk_expect_end(talk(2, port));
+	/* others are not concerned */
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	in.sin_addr.s_addr = inet_addr("127.0.0.2");
+	assert_int_equal(bind(fd, (const struct sockaddr *)&in, sizeof(in)), 0);
+	in.sin_addr.s_addr = inet_addr("127.0.0.1");
+	in.sin_port = htons(port);
+	assert_int_equal(
+		connect(fd, (const struct sockaddr *)&in, sizeof(in)), 0);
+	talk_begin(&f.talks[3], f.loop, fd);
+	expect_works(&f.talks[3]);
+	/* one that goes makes room */
+	talk_end(&f.talks[0]);
+	f.talks[0].loop = NULL;
+	talk_settle(f.loop);
+	expect_works(talk(4, port));
+	assert_int_equal(counters()->crowded, 1);
+}
+
+static void
+test_displaced(void **state)
+{
+	uint16_t port;
+
+	server_new(3, 64);
+	port = listen_on("127.0.0.1:0");
+	expect_works(talk(0, port));
+	expect_works(talk(1, port));
+	expect_works(talk(2, port));
+	expect_works(&f.talks[0]); /* 1 is idle longest now */
+	expect_works(talk(3, port));
+	talk_expect_end(&f.talks[1]);
+	assert_int_equal(http_server_conns(f.server), 3);
+	assert_int_equal(counters()->displaced, 1);
+	/* not those with a request, be it a part of one */
+	talk_say(&f.talks[0], "GET");
+	talk_say(&f.talks[2], "GET");
+	f.hold = true;
+	talk_say(&f.talks[3], REQUEST);
+	talk_settle(f.loop);
+	talk_expect_end(talk(4, port));
+	assert_int_equal(counters()->displaced, 1);
+	talk_expect_nothing(&f.talks[0]);
+	talk_expect_nothing(&f.talks[3]);
+}
+
+static bool
+one_conn(void *arg)
+{
+	return http_server_conns(f.server) == 1;
+}
+
+/* Without a descriptor the listener rests, and takes up again. */
+static void
+test_no_descriptor(void **state)
+{
+	uint16_t port = listen_on("127.0.0.1:0");
+	struct rlimit before, none;
+	struct talk *t = &f.talks[0];
+	uint64_t began = loop_now_ms();
+
+	talk_connect(t, f.loop, port);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = (rlim_t)t->fd + 1;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	talk_settle(f.loop);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(http_server_conns(f.server), 0);
+	talk_settle(f.loop); /* not looked at again at once */
+	assert_int_equal(http_server_conns(f.server), 0);
+	talk_say(t, REQUEST);
+	talk_expect(t, ANSWER);
+	assert_true(loop_now_ms() - began >= 100);
+	assert_true(one_conn(NULL));
+}
+
+static void
+test_close(void **state)
+{
+	uint16_t port = listen_on("127.0.0.1:0");
+	struct sockaddr_in in = {.sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct talk *t = talk(0, port);
+
+	expect_works(t);
+	assert_null(http_listener_close(f.listener));
+	assert_int_equal(
+		connect(fd, (const struct sockaddr *)&in, sizeof(in)), -1);
+	close(fd);
+	expect_works(t);
+	f.hold = true;
+	talk_say(t, REQUEST);
+	talk_settle(f.loop);
+	assert_non_null(f.held);
+	http_server_close_all(f.server);
+	assert_null(f.held);
+	talk_expect_end(t);
+	assert_null(http_listener_close(NULL));
+	assert_null(http_server_free(NULL));
+}
+
+static void
+test_address_taken(void **state)
+{
+	struct http_listener *l = NULL;
+	struct parse_addr addr;
+	char text[32];
+
+	snprintf(text, sizeof(text), "127.0.0.1:%u", listen_on("127.0.0.1:0"));
+	assert_int_equal(parse_addr_port(text, &addr), 0);
+	assert_int_equal(
+		http_server_listen(f.server, &addr, NULL, &l), -EADDRINUSE);
+	assert_int_equal(parse_addr_port("192.0.2.1:80", &addr), 0);
+	assert_int_equal(
+		http_server_listen(f.server, &addr, NULL, &l), -EADDRNOTAVAIL);
+	assert_null(l);
+}
+
+/* A socket of somebody else's making, blocking and in the file system. */
+static void
+test_unix(void **state)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	struct http_listener *l;
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	socklen_t len = sizeof(un);
+
+	/* autobind: no file */
+	assert_int_equal(
+		bind(fd, (const struct sockaddr *)&un, sizeof(sa_family_t)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&un, &len), 0);
+	assert_int_equal(http_server_listen_fd(f.server, fd, NULL, &l), 0);
+	assert_int_equal(http_listener_port(l), 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&un, len), 0);
+	talk_begin(&f.talks[0], f.loop, fd);
+	expect_works(&f.talks[0]);
+	assert_int_equal(http_server_listen_fd(f.server,
+				 open("/dev/null", O_RDONLY), NULL, &l),
+		-ENOTSOCK);
+	assert_int_equal(http_server_listen_fd(f.server, -1, NULL, &l), -EBADF);
+}
+
+static void
+test_configure(void **state)
+{
+	struct http_server_limits limits = HTTP_SERVER_LIMITS_DEFAULT;
+	uint16_t port = listen_on("127.0.0.1:0");
+
+	expect_works(talk(0, port));
+	limits.conns = 1;
+	limits.conn.idle_ms = 50;
+	http_server_configure(f.server, &limits);
+	expect_works(talk(1, port));
+	talk_expect_end(&f.talks[0]);
+	talk_expect_end(&f.talks[1]); /* idle */
+	assert_int_equal(counters()->timed_out, 0);
+}
+
+static int
+scenario(void *arg)
+{
+	struct http_server *s = http_server_new(f.loop, NULL);
+	struct http_listener *l;
+	struct parse_addr addr;
+	int r, fd = -1;
+
+	if (s == NULL)
+		return -ENOMEM;
+	http_server_add(s, &services[0]);
+	assert_int_equal(parse_addr_port("127.0.0.1:0", &addr), 0);
+	r = http_server_listen(s, &addr, NULL, &l);
+	if (r == 0) {
+		struct sockaddr_in in = {.sin_family = AF_INET,
+			.sin_port = htons(http_listener_port(l)),
+			.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+		fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(
+			connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+		talk_settle(f.loop);
+		r = http_server_conns(s) == 1 ? 0 : -ENOMEM;
+	}
+	if (fd >= 0)
+		close(fd);
+	http_server_free(s);
+	return r;
+}
+
+static void
+test_no_memory(void **state)
+{
+	assert_true(failalloc_each(scenario, NULL) >= 5);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_routes),
+		TEST(test_families),
+		TEST(test_filter),
+		TEST(test_per_address),
+		TEST(test_displaced),
+		TEST(test_no_descriptor),
+		TEST(test_close),
+		TEST(test_address_taken),
+		TEST(test_unix),
+		TEST(test_configure),
+		TEST(test_no_memory),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
