@@ -255,6 +255,23 @@ ask_request(const struct ask_request *request, json_t **ret_document)
 }
 
 enum ctl_exit
+ask_and_print(const struct ask_request *request)
+{
+	json_t *document = NULL;
+	enum ctl_exit r;
+
+	r = ask_request(request, &document);
+	if (r != CTL_OK)
+		return r;
+	if (arg_json)
+		r = out_json(document);
+	else
+		out_object(document);
+	json_decref(document);
+	return r;
+}
+
+enum ctl_exit
 ask(enum ipc_type type, const Pd__AdminRequest *request, json_t **ret_document)
 {
 	const struct ask_request r = {

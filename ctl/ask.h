@@ -27,6 +27,8 @@ struct ask_request {
 	const char *(*explain)(uint32_t code);
 };
 enum ctl_exit ask_request(const struct ask_request *, json_t **ret_document);
+/* ... and prints the document as it is. */
+enum ctl_exit ask_and_print(const struct ask_request *);
 
 /* For who talks with the daemon himself: a greeted connection, with these
  * features.  0 or -errno, for ask_connection_failed(). */

@@ -314,19 +314,9 @@ static enum ctl_exit
 set_size(const Pd__AdminCache *body)
 {
 	struct ask_request request = request_of(body);
-	json_t *document = NULL;
-	enum ctl_exit r;
 
 	request.explain = explain_set_size;
-	r = ask_request(&request, &document);
-	if (r != CTL_OK)
-		return r;
-	if (arg_json)
-		r = out_json(document);
-	else
-		out_object(document);
-	json_decref(document);
-	return r;
+	return ask_and_print(&request);
 }
 
 static enum ctl_exit

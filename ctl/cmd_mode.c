@@ -30,18 +30,8 @@ ask_mode(const Pd__AdminMode *body)
 		.body = &body->base,
 		.fd = -1,
 		.explain = explain_mode};
-	json_t *document = NULL;
-	enum ctl_exit r;
 
-	r = ask_request(&request, &document);
-	if (r != CTL_OK)
-		return r;
-	if (arg_json)
-		r = out_json(document);
-	else
-		out_object(document);
-	json_decref(document);
-	return r;
+	return ask_and_print(&request);
 }
 
 static enum ctl_exit

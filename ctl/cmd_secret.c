@@ -197,7 +197,7 @@ print_answer(const json_t *document, const char *note)
 /* The verbs. */
 
 static enum ctl_exit
-ask_and_print(
+secret_and_print(
 	enum ipc_secret_action action, const struct args *a, const char *note)
 {
 	json_t *document = NULL;
@@ -220,7 +220,7 @@ run_set(const struct cmd *c, int argc, char **argv)
 	if (r == CTL_OK)
 		r = passphrase_get(&a.passphrase, a.passphrase_file, true);
 	if (r == CTL_OK)
-		r = ask_and_print(IPC_SECRET_SET, &a, "replaced; now ");
+		r = secret_and_print(IPC_SECRET_SET, &a, "replaced; now ");
 	args_done(&a);
 	return r;
 }
@@ -240,7 +240,7 @@ run_import(const struct cmd *c, int argc, char **argv)
 	if (r == CTL_OK)
 		r = passphrase_get(&a.passphrase, a.passphrase_file, false);
 	if (r == CTL_OK)
-		r = ask_and_print(IPC_SECRET_IMPORT, &a, "replaced; now ");
+		r = secret_and_print(IPC_SECRET_IMPORT, &a, "replaced; now ");
 	args_done(&a);
 	return r;
 }
@@ -330,7 +330,7 @@ run_fingerprint(const struct cmd *c, int argc, char **argv)
 
 	if (r != CTL_OK)
 		return r;
-	return ask_and_print(IPC_SECRET_FINGERPRINT, &none, "");
+	return secret_and_print(IPC_SECRET_FINGERPRINT, &none, "");
 }
 
 static enum ctl_exit

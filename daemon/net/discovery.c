@@ -66,7 +66,8 @@ struct discovery {
 	struct netif *netif;
 	bool (*allow)(void *ctx, const struct sockaddr *);
 	void *allow_ctx;
-	uint64_t instance;
+	const char *state_folder; /* or NULL */
+	uint64_t instance;        /* 0: has never run */
 	int state_error;
 	uint32_t number; /* of the last answer */
 	uint8_t endpoint[PCCRD_UUID_SIZE];
@@ -119,8 +120,9 @@ read_instance(const char *path)
 /* Must grow with every start, even if the clock went back.  That it cannot be
  * stored is no reason not to run. */
 static int
-choose_instance(struct discovery *d, const char *folder)
+choose_instance(struct discovery *d)
 {
+	const char *folder = d->state_folder;
 	AUTO_FREE char *path = NULL;
 	struct timespec now;
 	char text[32];
@@ -512,6 +514,8 @@ discovery_start(
 	d->work = work_new();
 	if (d->work == NULL)
 		return err_new(-ENOMEM);
+	if (d->instance == 0)
+		d->state_error = choose_instance(d);
 	if (fd4 >= 0)
 		r = open_receiver(d, AF_INET, TAKE_FD(fd4));
 	if (r == 0 && fd6 >= 0)
@@ -549,8 +553,8 @@ discovery_new(struct loop *loop, struct service *service, struct netif *netif,
 	d->netif = netif;
 	LIST_INIT(&d->ports);
 	loop_alarm_init(&d->retry, loop, on_retry);
-	d->state_error = choose_instance(d, settings->state_folder);
-	if (d->state_error == -ENOMEM || make_uuid(d->endpoint) != 0)
+	d->state_folder = settings->state_folder;
+	if (make_uuid(d->endpoint) != 0)
 		return discovery_free(d);
 	return d;
 }

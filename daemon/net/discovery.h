@@ -22,8 +22,8 @@ struct service;
 #define DISCOVERY_INSTANCE_FILE "discovery.instance"
 
 struct discovery_settings {
-	/* Where DISCOVERY_INSTANCE_FILE keeps the number of the last start;
-	 * NULL: nowhere. */
+	/* Where DISCOVERY_INSTANCE_FILE keeps the number of the last start,
+	 * from the first discovery_start() on; stays valid.  NULL: nowhere. */
 	const char *state_folder;
 };
 

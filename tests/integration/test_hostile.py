@@ -181,7 +181,7 @@ def test_unknown_types(scene):
     path = scene.folder.path / "file"
     path.write_bytes(b"x")
     client = scene.client()
-    known = {*range(1, 11), *range(16, 28), *range(32, 43), *range(64, 73), 80}
+    known = {*range(1, 11), *range(16, 28), *range(32, 43), *range(64, 77), 80}
     with open(path, "rb") as file:
         for kind in [*range(100), 255, 256, 1000, 32768, 65535]:
             if kind in known:
@@ -1260,7 +1260,8 @@ def test_hostile_peer(make_scene, peer_of, mode):
     scene = make_scene(Retrieval__Peers=start_peer(peer_of, mode),
                        Retrieval__RequestTimeout="400ms")
     check_reads(scene, False)
-    assert scene.status()["counters"]["peer_blocks"] == 0
+    # The short block at the end comes in time even from a slow one.
+    assert scene.status()["counters"]["peer_blocks"] <= (mode[0] == "slow")
 
 
 def test_hostile_peers_beside_a_good_one(make_scene, peer_of):

@@ -538,6 +538,8 @@ next_instance(struct branch *f)
 	uint64_t v;
 
 	branch_make(&f->a);
+	assert_int_equal(branch_view(&f->a).instance, 0);
+	assert_int_equal(discovery_start(f->a.d, 0, -1, -1), 0);
 	assert_int_equal(branch_view(&f->a).state_error, 0);
 	v = branch_view(&f->a).instance;
 	f->a.d = discovery_free(f->a.d);
@@ -578,6 +580,7 @@ test_instance_cannot_be_stored(void **state)
 	f->a.d = discovery_new(f->loop, (struct service *)&f->a, f->netif,
 		&(struct discovery_settings){.state_folder = "/nowhere"});
 	assert_non_null(f->a.d);
+	assert_int_equal(discovery_start(f->a.d, 0, -1, -1), 0);
 	assert_int_equal(branch_view(&f->a).state_error, -ENOENT);
 	assert_in_range(branch_view(&f->a).instance, now, now + 60);
 }
