@@ -221,6 +221,7 @@ network_configure(struct network *n, const struct conf *c)
 		.n = c->interfaces.n,
 		.names = c->interfaces.names,
 	};
+	const struct http_filter filter = {allow, n};
 	bool with_peers = c->enable && c->mode == MODE_DISTRIBUTED;
 
 	if (n->stopped)
@@ -229,6 +230,7 @@ network_configure(struct network *n, const struct conf *c)
 	if (netif_configure(n->netif, &settings) != 0)
 		log_event(LOG_ERR, "Interfaces stay as they were",
 			LOG_ERRNO(ENOMEM));
+	http_server_sift(n->server, &filter);
 	configure_server(n, c);
 	if (!with_peers || !same_addr(&n->listen, &c->retrieval_listen))
 		close_all(n);
@@ -319,25 +321,19 @@ void
 network_put_listeners(const struct network *n, struct json *j)
 {
 	struct parse_addr addr = n->listen;
-	struct sockaddr_in *in4 = (void *)&addr.ss;
-	struct sockaddr_in6 *in6 = (void *)&addr.ss;
 	char text[PARSE_ADDR_TEXT];
-	uint16_t port;
 
 	if (n->listener == NULL && n->error == 0)
 		return;
-	port = n->listener != NULL ? http_listener_port(n->listener) : 0;
+	if (n->listener != NULL)
+		http_listener_address(n->listener, &addr);
+	parse_addr_format(text, &addr);
 	json_out_object(j, NULL);
 	json_out_text(j, "name", "retrieval");
 	json_out_text(j, "from", n->own ? "settings" : "systemd");
-	if (port != 0 && addr.ss.ss_family == AF_INET)
-		in4->sin_port = htons(port);
-	else if (port != 0)
-		in6->sin6_port = htons(port);
-	parse_addr_format(text, &addr);
 	json_out_text(j, "address", text);
-	if (port != 0)
-		json_out_u64(j, "port", port);
+	if (n->listener != NULL)
+		json_out_u64(j, "port", http_listener_port(n->listener));
 	if (n->error != 0)
 		json_out_text(j, "problem", strerror(-n->error));
 	json_out_end_object(j);

@@ -31,7 +31,8 @@ struct network *network_free(struct network *);
 /* Opens and closes what the mode and the settings say.  What cannot be opened
  * is logged, and tried again after a while. */
 void network_configure(struct network *, const struct conf *);
-/* No new connections, no discovery; what is on its way goes on. */
+/* Closes all sockets, for good: uploads on their way are given up, but what
+ * they hold of the service may come back a little later. */
 void network_stop(struct network *);
 /* For the core's environment; NULL: not open. */
 struct discovery *network_discovery(struct network *);

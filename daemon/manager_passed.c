@@ -2,6 +2,7 @@
 #include "daemon/manager_passed.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "codec/pccrd.h"
 #include "common/macros.h"
 #include "daemon/log.h"
 
@@ -18,6 +20,20 @@ free_names(char ***names)
 	for (char **n = *names; n != NULL && *n != NULL; n++)
 		free(*n);
 	free(*names);
+}
+
+/* Of one family, as discovery shares the port among two sockets. */
+static bool
+is_discovery(int fd, int family)
+{
+	socklen_t len = sizeof(int);
+	int alone = 0;
+
+	if (sd_is_socket_inet(fd, family, SOCK_DGRAM, 0, PCCRD_PORT) <= 0)
+		return false;
+	return family == AF_INET ||
+		(getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &alone, &len) == 0 &&
+			alone != 0);
 }
 
 /* Where a socket of this name and kind belongs, or NULL. */
@@ -32,9 +48,9 @@ place_of(struct passed *p, const char *name, int fd)
 		return &p->retrieval;
 	if (strcmp(name, "discovery") != 0)
 		return NULL;
-	if (sd_is_socket_inet(fd, AF_INET, SOCK_DGRAM, 0, 0) > 0)
+	if (is_discovery(fd, AF_INET))
 		return &p->discovery_4;
-	if (sd_is_socket_inet(fd, AF_INET6, SOCK_DGRAM, 0, 0) > 0)
+	if (is_discovery(fd, AF_INET6))
 		return &p->discovery_6;
 	return NULL;
 }

@@ -63,6 +63,7 @@ test_http_conn_EXTRA := $(HTTP_TALK)
 test_http_server_EXTRA := $(HTTP_TALK)
 test_serve_EXTRA := $(HTTP_TALK) $(B)/obj/tests/unit/serve_site.o
 test_serve_list_EXTRA := $(test_serve_EXTRA)
+test_manager_network_EXTRA := $(test_serve_EXTRA)
 test_retrieve_EXTRA := $(B)/obj/tests/unit/net_peer.o
 HTTP_ENV := $(B)/obj/tests/unit/http_env.o $(test_retrieve_EXTRA)
 test_http_client_EXTRA := $(HTTP_ENV)

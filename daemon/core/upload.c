@@ -177,6 +177,19 @@ host_release(struct uploads *us, struct upload_host *h)
 	free(h);
 }
 
+/* What did not leave is not counted: who asks and hangs up must not use up the
+ * rate of others. */
+static void
+bucket_return(struct uploads *us, const struct upload *u, uint64_t sent)
+{
+	int64_t rate = (int64_t)us->rate;
+
+	if (rate == 0 || sent >= u->charged)
+		return;
+	us->level += (int64_t)(u->charged - sent) * MS_PER_S;
+	us->level = MIN_OF(us->level, BURST_MS * rate);
+}
+
 static void
 count_end(struct upload *u, uint64_t sent)
 {
@@ -199,6 +212,7 @@ upload_end(struct upload *u, uint64_t sent)
 		return;
 	svc = us->service;
 	count_end(u, sent);
+	bucket_return(us, u, sent);
 	wheel_stop(&u->timer);
 	if (u->lent)
 		svc->store->ops->give_back(svc->store, &u->loan);
@@ -264,6 +278,7 @@ upload_wait_ms(struct upload *u, uint32_t bytes)
 	if (now_ms + (uint64_t)wait_ms >= u->timer.due_ms)
 		return UINT32_MAX;
 	us->level -= bytes * MS_PER_S;
+	u->charged += bytes;
 	return (uint32_t)wait_ms;
 }
 

@@ -33,8 +33,9 @@ struct upload {
 	void (*over)(struct upload *);
 	struct store_loan loan;
 	bool lent;
-	bool found;  /* something of what was asked for is here */
-	bool failed; /* the timer has run out */
+	uint64_t charged; /* to the rate limit: bytes that were to leave */
+	bool found;       /* something of what was asked for is here */
+	bool failed;      /* the timer has run out */
 };
 
 struct uploads *uploads_new(struct service *);

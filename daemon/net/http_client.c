@@ -267,7 +267,10 @@ ask(struct http_host *host, struct http_link *link, struct http_request *req)
 	return false;
 }
 
-static void
+/* Without memory or descriptors for it the request waits until another one
+ * ends, so that a want of this side is not taken for one of the other.  false:
+ * it does. */
+static bool
 host_run(struct http_host *host, struct http_request *req)
 {
 	struct http_client *client = host->client;
@@ -283,13 +286,18 @@ host_run(struct http_host *host, struct http_request *req)
 		r = -ENOMEM;
 	if (r != 0) {
 		req->result = result_of_errno(r);
+		if (req->result == HTTP_NO_MEMORY && client->running > 0) {
+			TAILQ_INSERT_HEAD(&host->waiting, req, link);
+			return false;
+		}
 		request_ended(client, req);
-		return;
+		return true;
 	}
 	req->on = link;
 	LIST_INSERT_HEAD(&host->busy, link, of_host);
 	host->running++;
 	client->running++;
+	return true;
 }
 
 static void
@@ -297,14 +305,15 @@ pump(struct http_client *client)
 {
 	struct http_request *req;
 	struct http_host *host;
+	bool on = true;
 
-	while (client->running < client->limits.total &&
+	while (on && client->running < client->limits.total &&
 		(host = TAILQ_FIRST(&client->turns)) != NULL) {
 		TAILQ_REMOVE(&client->turns, host, turn);
 		host->in_turns = false;
 		req = TAILQ_FIRST(&host->waiting);
 		TAILQ_REMOVE(&host->waiting, req, link);
-		host_run(host, req);
+		on = host_run(host, req);
 		host_settle(host);
 	}
 }

@@ -70,8 +70,9 @@ on_alarm(struct loop_alarm *a)
 	uint64_t now = loop_now_ms();
 
 	c->alarm_ms = 0;
-	if (c->state == HTTP_CONN_HANDLING) {
-		/* The service has its own time-outs. */
+	/* The service has its own time-outs; and whose turn comes in this pass
+	 * waits for nobody else. */
+	if (c->state == HTTP_CONN_HANDLING || c->again.queued) {
 		set_due(c, c->set->limits.stall_ms);
 		return;
 	}
@@ -487,4 +488,10 @@ void *
 http_conn_owner(const struct http_conn *c)
 {
 	return c->owner;
+}
+
+struct http_conn *
+http_conn_next(const struct http_conn *c)
+{
+	return TAILQ_NEXT(c, link);
 }

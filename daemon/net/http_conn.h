@@ -116,5 +116,7 @@ int http_conn_new(struct http_conn_set *, int fd, const struct parse_addr *peer,
 /* Not from inside a call of a service.  NULL. */
 struct http_conn *http_conn_free(struct http_conn *);
 void *http_conn_owner(const struct http_conn *);
+/* In its list. */
+struct http_conn *http_conn_next(const struct http_conn *);
 
 #endif

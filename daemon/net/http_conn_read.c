@@ -13,7 +13,8 @@
  *
  * http-parser is not strict enough in a few places where leniency lets two
  * hosts see two different requests: blanks before the colon of a header, NUL in
- * a header, a transfer coding beside "chunked".  These are refused here.
+ * a header, a transfer coding beside "chunked", be it the same again.  These
+ * are refused here.
  */
 #include "daemon/net/http_conn_priv.h"
 
@@ -113,13 +114,52 @@ find_path(struct http_conn *c)
 }
 
 static bool
-header_is(const struct http_conn *c, const char *name, const char *value)
+is_blank(char ch)
 {
+	return ch == ' ' || ch == '\t' || ch == '\r';
+}
+
+/* In the lines behind the one of at.  The head was found to be one, and lines
+ * end in LF with or without CR. */
+static const char *
+header_behind(const struct http_conn *c, const char *at, const char *name,
+	size_t *ret_len)
+{
+	const char *end = (const char *)c->in.data + c->in.end;
+	size_t len = strlen(name);
+
+	while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+		const char *stop;
+
+		at++;
+		stop = memchr(at, '\n', (size_t)(end - at));
+		if (stop == NULL || *at == '\r' || *at == '\n')
+			return NULL;
+		if ((size_t)(stop - at) <= len || at[len] != ':' ||
+			strncasecmp(at, name, len) != 0)
+			continue;
+		at += len + 1;
+		while (at < stop && is_blank(*at))
+			at++;
+		while (stop > at && is_blank(stop[-1]))
+			stop--;
+		*ret_len = (size_t)(stop - at);
+		return at;
+	}
+	return NULL;
+}
+
+/* Nothing else beside it, nor the same again. */
+static bool
+is_chunked_once(const struct http_conn *c)
+{
+	static const char name[] = "Transfer-Encoding", value[] = "chunked";
 	size_t len;
 	const char *v = http_conn_header(c, name, &len);
 
-	return v != NULL && len == strlen(value) &&
-		strncasecmp(v, value, len) == 0;
+	return v != NULL && len == sizeof(value) - 1 &&
+		strncasecmp(v, value, len) == 0 &&
+		header_behind(c, v, name, &len) == NULL;
 }
 
 /* Who is to answer, and whether the request may be as it is. */
@@ -157,8 +197,7 @@ on_headers_complete(http_parser *p)
 	if (p->http_major != 1)
 		return refuse(c, 505);
 	if ((p->flags & F_CHUNKED) &&
-		(p->http_minor == 0 ||
-			!header_is(c, "Transfer-Encoding", "chunked")))
+		(p->http_minor == 0 || !is_chunked_once(c)))
 		return refuse(c, p->http_minor == 0 ? 400 : 501);
 	find_path(c);
 	return route(c);
@@ -365,39 +404,12 @@ http_input_parse(struct http_conn *c)
 
 /* What a service may ask */
 
-static bool
-is_blank(char ch)
-{
-	return ch == ' ' || ch == '\t' || ch == '\r';
-}
-
-/* The head was found to be one, and lines end in LF with or without CR. */
 const char *
 http_conn_header(const struct http_conn *c, const char *name, size_t *ret_len)
 {
-	const char *at = (const char *)c->in.data + c->in.url + c->in.url_len;
-	const char *end = (const char *)c->in.data + c->in.end;
-	size_t len = strlen(name);
-
-	while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
-		const char *stop;
-
-		at++;
-		stop = memchr(at, '\n', (size_t)(end - at));
-		if (stop == NULL || *at == '\r' || *at == '\n')
-			return NULL;
-		if ((size_t)(stop - at) <= len || at[len] != ':' ||
-			strncasecmp(at, name, len) != 0)
-			continue;
-		at += len + 1;
-		while (at < stop && is_blank(*at))
-			at++;
-		while (stop > at && is_blank(stop[-1]))
-			stop--;
-		*ret_len = (size_t)(stop - at);
-		return at;
-	}
-	return NULL;
+	return header_behind(c,
+		(const char *)c->in.data + c->in.url + c->in.url_len, name,
+		ret_len);
 }
 
 unsigned

@@ -159,17 +159,13 @@ make_room(struct http_server *s)
 	return true;
 }
 
-/* fd is taken over. */
+/* fd is taken over.  Whoever has enough connections displaces nobody's. */
 static void
 admit(struct http_server *s, int fd, const struct parse_addr *peer)
 {
 	uint8_t key[16];
 	struct http_host *host = NULL;
 
-	if (!make_room(s)) {
-		close(fd);
-		return;
-	}
 	if (key_of(peer, key)) {
 		host = host_get(s, key);
 		if (host == NULL ||
@@ -178,11 +174,16 @@ admit(struct http_server *s, int fd, const struct parse_addr *peer)
 			close(fd);
 			return;
 		}
+		/* It stays, should its only other one make room. */
 		host->n_conns++;
 	}
-	if (http_conn_new(&s->set, fd, peer, host) == 0) {
+	if (!make_room(s)) {
+		close(fd);
+	} else if (http_conn_new(&s->set, fd, peer, host) == 0) {
 		s->set.counters.accepted++;
-	} else if (host != NULL) {
+		return;
+	}
+	if (host != NULL) {
 		host->n_conns--;
 		host_put(host);
 	}
@@ -355,19 +356,25 @@ http_listener_close(struct http_listener *l)
 	return NULL;
 }
 
+void
+http_listener_address(const struct http_listener *l, struct parse_addr *ret)
+{
+	*ret = (struct parse_addr){.len = sizeof(ret->ss)};
+	if (getsockname(l->fd, (struct sockaddr *)&ret->ss, &ret->len) != 0)
+		*ret = (struct parse_addr){0};
+}
+
 uint16_t
 http_listener_port(const struct http_listener *l)
 {
-	struct sockaddr_storage ss = {0};
-	socklen_t len = sizeof(ss);
-	const struct sockaddr_in *in = (const void *)&ss;
-	const struct sockaddr_in6 *in6 = (const void *)&ss;
+	struct parse_addr a;
+	const struct sockaddr_in *in = (const void *)&a.ss;
+	const struct sockaddr_in6 *in6 = (const void *)&a.ss;
 
-	if (getsockname(l->fd, (struct sockaddr *)&ss, &len) != 0)
-		return 0;
-	if (ss.ss_family == AF_INET)
+	http_listener_address(l, &a);
+	if (a.ss.ss_family == AF_INET)
 		return ntohs(in->sin_port);
-	return ss.ss_family == AF_INET6 ? ntohs(in6->sin6_port) : 0;
+	return a.ss.ss_family == AF_INET6 ? ntohs(in6->sin6_port) : 0;
 }
 
 /* The server */
@@ -434,6 +441,26 @@ void
 http_server_close_all(struct http_server *s)
 {
 	http_conn_set_close(&s->set);
+}
+
+static void
+sift(struct http_conn_list *list, const struct http_filter *filter)
+{
+	struct http_conn *c, *next;
+
+	for (c = TAILQ_FIRST(list); c != NULL; c = next) {
+		next = http_conn_next(c);
+		if (!filter->allow(filter->ctx,
+			    (const struct sockaddr *)&http_conn_peer(c)->ss))
+			http_conn_free(c);
+	}
+}
+
+void
+http_server_sift(struct http_server *s, const struct http_filter *filter)
+{
+	sift(&s->set.idle, filter);
+	sift(&s->set.busy, filter);
 }
 
 unsigned

@@ -63,9 +63,14 @@ int http_server_listen_fd(struct http_server *, int fd,
 struct http_listener *http_listener_close(struct http_listener *);
 /* 0: it has none (a socket in the file system). */
 uint16_t http_listener_port(const struct http_listener *);
+/* Where it really listens. */
+void http_listener_address(
+	const struct http_listener *, struct parse_addr *ret);
 
 /* Not from inside a call of a service. */
 void http_server_close_all(struct http_server *);
+/* Likewise, those that would not be taken by this filter now. */
+void http_server_sift(struct http_server *, const struct http_filter *);
 unsigned http_server_conns(const struct http_server *);
 const struct http_counters *http_server_counters(const struct http_server *);
 

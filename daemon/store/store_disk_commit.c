@@ -228,11 +228,23 @@ commit_run(struct store_disk *m)
 }
 
 static void
+note_ids(struct store_disk *m, const struct generation *gen)
+{
+	const struct change *change;
+
+	STAILQ_FOREACH (change, &gen->changes, link)
+		if (change->kind == CHANGE_PUT)
+			absent_add(m, change->id, change->id_len);
+}
+
+static void
 commit_succeeded(struct store_disk *m)
 {
 	struct request_list waiters = STAILQ_HEAD_INITIALIZER(waiters);
 	struct commit *c = &m->commit;
 
+	if (c->gen != NULL)
+		note_ids(m, c->gen);
 	index_refresh(m->index);
 	m->generation++;
 	disk_rows_back(m, c->rows, c->n_rows);

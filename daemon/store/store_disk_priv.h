@@ -8,6 +8,7 @@
 
 #include "common/macros.h"
 #include "daemon/store/store_disk.h"
+#include "daemon/store/store_disk_absent.h"
 #include "daemon/store/store_disk_read.h"
 #include "daemon/store/store_disk_txn.h"
 #include "daemon/store/store_disk_walk.h"
@@ -107,6 +108,16 @@ struct rebuild {
 	bool next_searching;
 };
 
+/* What disk_held() found last, see there. */
+struct held_memo {
+	uint8_t id[STORE_ID_MAX];
+	size_t id_len; /* 0: nothing yet */
+	uint64_t generation;
+	uint64_t removals;
+	uint64_t born_min_s;
+	struct store_held held;
+};
+
 struct disk_alarm {
 	void (*fn)(void *alarm); /* NULL: never used */
 };
@@ -175,6 +186,8 @@ struct store_disk {
 	size_t cache_id_len;
 	uint64_t cache_generation;
 	struct segrec cache;
+	struct absent absent;
+	struct held_memo held;
 
 	bool verifying;
 	size_t n_lent;

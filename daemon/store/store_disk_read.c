@@ -72,9 +72,13 @@ disk_index_segment(struct store_disk *m, const uint8_t *id, size_t id_len)
 	if (m->cache_generation == m->generation && m->cache_id_len == id_len &&
 		memcmp(m->cache_id, id, id_len) == 0)
 		return &m->cache;
-	if (!index_get(m->index, T_SEGMENTS, (struct index_blob){id, id_len},
-		    &value))
+	if (absent_is_sure(m, id, id_len))
 		return NULL;
+	if (!index_get(m->index, T_SEGMENTS, (struct index_blob){id, id_len},
+		    &value)) {
+		absent_asked(m);
+		return NULL;
+	}
 	m->cache_id_len = 0;
 	if (segrec_parse(&m->cache, id, id_len, value.data, value.len) !=
 		SEGREC_OK)

@@ -54,6 +54,7 @@ disk_rebuild_end(struct store_disk *m)
 		free(f);
 	}
 	m->rebuild = (struct rebuild){0};
+	absent_done(&m->absent);
 }
 
 /* Volumes below are being scanned; 0: none. */

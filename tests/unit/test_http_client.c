@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <event2/event.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "common/macros.h"
 #include "tests/unit/failalloc.h"
@@ -446,6 +447,37 @@ test_no_proxy(void **state)
 }
 
 /* No descriptor to be had: a refusal, and all is well afterwards. */
+/* Enough for one connection and its other end: all take turns on it. */
+static void
+test_few_descriptors(void **state)
+{
+	struct http_env *f = *state;
+	struct rlimit old, low;
+	struct http_try t[4];
+	int first = dup(0), second = dup(0);
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	low = old;
+	low.rlim_cur = (rlim_t)MAX_OF(first, second) + 1;
+	close(first);
+	close(second);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		try_init(f, &t[i], 2000);
+		try_start(&t[i]);
+		if (i == 0)
+			net_wait(f->loop, one_connected, f);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		try_wait(&t[i]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		assert_int_equal(t[i].http.result, HTTP_DONE);
+		try_expect(&t[i], "question");
+	}
+	assert_int_equal(f->peer.accepted, 1);
+}
+
 static void
 test_no_descriptors(void **state)
 {
@@ -647,6 +679,7 @@ main(void)
 		HTTP_TEST(test_idle_time),
 		HTTP_TEST(test_idle_limit),
 		HTTP_TEST(test_no_proxy),
+		HTTP_TEST(test_few_descriptors),
 		HTTP_TEST(test_no_descriptors),
 		HTTP_TEST(test_free_with_requests),
 		HTTP_TEST(test_free_at_every_stage),

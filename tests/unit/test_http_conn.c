@@ -369,6 +369,9 @@ static const struct {
 	{"GET /a\r\n\r\n", "HTTP/1.1 505 HTTP Version Not Supported" CLOSED},
 	{"POST /a HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
 		"HTTP/1.1 501 Not Implemented" CLOSED},
+	{"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\nA: b\r\n"
+	 "transfer-encoding: chunked\r\n\r\n",
+		"HTTP/1.1 501 Not Implemented" CLOSED},
 	{"POST /a HTTP/1.1\r\nTransfer-Encoding:\r\n chunked\r\n\r\n",
 		"HTTP/1.1 501 Not Implemented" CLOSED},
 	{"CONNECT a:80 HTTP/1.1\r\n\r\n",
@@ -817,6 +820,28 @@ test_stall(void **state)
 	assert_true(f.span_sent > 0 && f.span_sent < FILE_LEN);
 }
 
+/* Whoever has had his share of a pass has not stalled, however long ago the
+ * socket was full.  Unprivileged, the buffer is small, and it is. */
+static void
+test_share_is_no_stall(void **state)
+{
+	int large = 8 << 20;
+	uint64_t due;
+
+	f.set.limits.request_ms = 100;
+	talk_end(&f.talk);
+	open_talk(&f.talk);
+	talk_say(&f.talk, "GET /later HTTP/1.1\r\n\r\n");
+	talk_expect_nothing(&f.talk);
+	setsockopt(TAILQ_FIRST(&f.set.busy)->fd, SOL_SOCKET, SO_SNDBUFFORCE,
+		&large, sizeof(large));
+	due = TAILQ_FIRST(&f.set.busy)->due_ms;
+	while (loop_now_ms() <= due + 1)
+		;
+	answer_file(f.waiting, 0, FILE_LEN);
+	expect_whole(&f.talk, FILE_HEAD);
+}
+
 /* A service has its own time-outs. */
 static void
 test_service_is_slow(void **state)
@@ -959,6 +984,7 @@ main(void)
 		TEST(test_slow_bytes),
 		TEST(test_idle),
 		TEST(test_stall),
+		TEST(test_share_is_no_stall),
 		TEST(test_service_is_slow),
 		TEST(test_half_close),
 		TEST(test_end_in_request),

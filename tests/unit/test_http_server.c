@@ -10,11 +10,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <http_parser.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/macros.h"
@@ -240,12 +245,27 @@ test_filter(void **state)
 	assert_int_equal(counters()->accepted, 1);
 }
 
+static struct talk *
+talk_from(size_t i, const char *address, uint16_t port)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	in.sin_addr.s_addr = inet_addr(address);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&in, sizeof(in)), 0);
+	in.sin_addr.s_addr = inet_addr("127.0.0.1");
+	in.sin_port = htons(port);
+	assert_int_equal(
+		connect(fd, (const struct sockaddr *)&in, sizeof(in)), 0);
+	talk_begin(&f.talks[i], f.loop, fd);
+	talk_settle(f.loop);
+	return &f.talks[i];
+}
+
 static void
 test_per_address(void **state)
 {
-	struct sockaddr_in in = {.sin_family = AF_INET};
 	uint16_t port;
-	int fd;
 
 	server_new(1024, 2);
 	port = listen_on("127.0.0.1:0");
@@ -253,15 +273,7 @@ test_per_address(void **state)
 	expect_works(talk(1, port));
 	talk_expect_end(talk(2, port));
 	/* others are not concerned */
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	in.sin_addr.s_addr = inet_addr("127.0.0.2");
-	assert_int_equal(bind(fd, (const struct sockaddr *)&in, sizeof(in)), 0);
-	in.sin_addr.s_addr = inet_addr("127.0.0.1");
-	in.sin_port = htons(port);
-	assert_int_equal(
-		connect(fd, (const struct sockaddr *)&in, sizeof(in)), 0);
-	talk_begin(&f.talks[3], f.loop, fd);
-	expect_works(&f.talks[3]);
+	expect_works(talk_from(3, "127.0.0.2", port));
 	/* one that goes makes room */
 	talk_end(&f.talks[0]);
 	f.talks[0].loop = NULL;
@@ -301,6 +313,31 @@ static bool
 one_conn(void *arg)
 {
 	return http_server_conns(f.server) == 1;
+}
+
+/* Nor does a connection make room for one that is over the other limit. */
+static void
+test_not_displaced_in_vain(void **state)
+{
+	uint16_t port;
+
+	server_new(3, 2);
+	port = listen_on("127.0.0.1:0");
+	expect_works(talk_from(0, "127.0.0.2", port));
+	expect_works(talk(1, port));
+	expect_works(talk(2, port));
+	talk_expect_end(talk(3, port));
+	expect_works(&f.talks[0]);
+	assert_int_equal(counters()->displaced, 0);
+	assert_int_equal(counters()->crowded, 1);
+	/* the host's only other connection makes room for the next */
+	server_new(1, 2);
+	port = listen_on("127.0.0.1:0");
+	expect_works(talk(4, port));
+	expect_works(talk(5, port));
+	talk_expect_end(&f.talks[4]);
+	expect_works(talk(6, port));
+	assert_int_equal(counters()->displaced, 2);
 }
 
 /* Without a descriptor the listener rests, and takes up again. */
@@ -353,6 +390,94 @@ test_close(void **state)
 	talk_expect_end(t);
 	assert_null(http_listener_close(NULL));
 	assert_null(http_server_free(NULL));
+}
+
+static bool
+allow_others(void *ctx, const struct sockaddr *sa)
+{
+	const struct sockaddr_in *in = (const void *)sa;
+
+	return in->sin_addr.s_addr != inet_addr(ctx);
+}
+
+/* Those that would not be taken any more, in whatever state. */
+static void
+test_sift(void **state)
+{
+	const struct http_filter without_2 = {allow_others, "127.0.0.2"};
+	uint16_t port = listen_on("127.0.0.1:0");
+
+	expect_works(talk(0, port));
+	expect_works(talk_from(1, "127.0.0.2", port));
+	talk_say(talk_from(2, "127.0.0.2", port), "GET");
+	f.hold = true;
+	talk_say(talk_from(3, "127.0.0.2", port), REQUEST);
+	talk_settle(f.loop);
+	assert_non_null(f.held);
+	http_server_sift(f.server, &without_2);
+	assert_null(f.held);
+	f.hold = false;
+	for (size_t i = 1; i <= 3; i++)
+		talk_expect_end(&f.talks[i]);
+	expect_works(&f.talks[0]);
+	assert_int_equal(http_server_conns(f.server), 1);
+}
+
+/* Like a kernel without IPv6. */
+static void
+forbid_ipv6(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_socket, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			offsetof(struct seccomp_data, args[0]) +
+				(__BYTE_ORDER == __BIG_ENDIAN ? 4 : 0)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAFNOSUPPORT),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {ARRAY_LEN(code), code};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+		_exit(77);
+}
+
+static int
+listen_without_ipv6(void)
+{
+	struct parse_addr any = {0}, one = {0}, got;
+
+	forbid_ipv6();
+	if (parse_addr_port("[::]:0", &any) != 0 ||
+		parse_addr_port("[::1]:0", &one) != 0)
+		return 1;
+	if (http_server_listen(f.server, &one, NULL, &f.listener) !=
+		-EAFNOSUPPORT)
+		return 2;
+	if (http_server_listen(f.server, &any, NULL, &f.listener) != 0)
+		return 3;
+	http_listener_address(f.listener, &got);
+	return got.ss.ss_family == AF_INET && http_listener_port(f.listener) > 0
+		? 0
+		: 4;
+}
+
+static void
+test_without_ipv6(void **state)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(listen_without_ipv6());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(status, 0);
 }
 
 static void
@@ -460,8 +585,11 @@ main(void)
 		TEST(test_filter),
 		TEST(test_per_address),
 		TEST(test_displaced),
+		TEST(test_not_displaced_in_vain),
 		TEST(test_no_descriptor),
 		TEST(test_close),
+		TEST(test_sift),
+		TEST(test_without_ipv6),
 		TEST(test_address_taken),
 		TEST(test_unix),
 		TEST(test_configure),

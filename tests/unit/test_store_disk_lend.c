@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/rd.h"
+#include "tests/unit/failalloc.h"
 
 static struct disk_env x;
 
@@ -517,6 +518,132 @@ test_many_volumes(void **state)
 		cmocka_unit_test_setup_teardown(fn, setup_mem, teardown)
 #define DISK(fn) cmocka_unit_test_setup_teardown(fn, setup_disk, teardown)
 
+/* What was found last is known, but not longer than it is true. */
+static void
+test_held_again(void **state)
+{
+	struct store_ref ref = disk_ref(1, 0, 'p');
+
+	put_proved(1, 0, 1);
+	put_proved(2, 9, 1);
+	disk_env_sync(&x);
+	ASSERT_HELD(1, 0);
+	ASSERT_HELD(1, 0);
+	ASSERT_HELD(2, 9);
+	ASSERT_HELD(1, 0);
+	put_proved(1, 1, 2);
+	ASSERT_HELD(1, 0, 1);
+	disk_env_sync(&x);
+	ASSERT_HELD(1, 0, 1);
+	ASSERT_HELD(1, 0, 1);
+	x.store->ops->drop(x.store, &ref);
+	ASSERT_HELD(1, 1);
+	disk_env_sync(&x);
+	ASSERT_HELD(1, 1);
+	ASSERT_HELD(1, 1);
+	x.store->ops->set_max_age(x.store, 3600);
+	ASSERT_HELD(1, 1);
+	x.wall_s += 3601;
+	x.now_ms += 3601000;
+	ASSERT_NOTHING_HELD(1);
+	x.store->ops->set_max_age(x.store, 0);
+	disk_env_sync(&x);
+	ASSERT_HELD(1, 1);
+	assert_int_equal(disk_clear_all(&x), STORE_OK);
+	ASSERT_NOTHING_HELD(1);
+}
+
+#define STRANGER 40000u
+
+/* From a to b, each a segment with one block. */
+static void
+assert_all_held(uint32_t a, uint32_t b)
+{
+	for (uint32_t i = a; i < b; i++)
+		assert_int_equal(held(i).n_blocks, 1);
+}
+
+static void
+ask_for_strangers(uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		assert_int_equal(held(STRANGER + i).n_blocks, 0);
+}
+
+/* Whoever looks for what is not there makes the store remember what is; of that
+ * none may be forgotten, whenever it came, and not when it comes back. */
+static void
+test_strangers(void **state)
+{
+	for (uint32_t i = 0; i < 3000; i++) {
+		put_proved(i, 0, 1);
+		if (i % 50 == 0)
+			disk_env_sync(&x);
+		if (i % 500 < 250)
+			ask_for_strangers(1);
+		assert_int_equal(held(i * 7919 % (i + 1)).n_blocks, 1);
+	}
+	disk_env_sync(&x);
+	ask_for_strangers(400);
+	assert_all_held(0, 3000);
+	/* All of them known, one more. */
+	put_proved(3000, 0, 1);
+	disk_env_sync(&x);
+	assert_all_held(0, 3001);
+	/* From the index alone, while more comes. */
+	disk_env_crash(&x);
+	for (uint32_t i = 3001; i < 3400; i++) {
+		put_proved(i, 0, 1);
+		if (i % 10 == 0)
+			disk_env_sync(&x);
+		ask_for_strangers(1);
+	}
+	disk_env_sync(&x);
+	assert_all_held(0, 3400);
+	assert_int_equal(disk_clear_all(&x), STORE_OK);
+	ask_for_strangers(100);
+	put_proved(5, 0, 1);
+	disk_env_sync(&x);
+	assert_all_held(5, 6);
+	assert_int_equal(held(6).n_blocks, 0);
+}
+
+/* While the index is made again, and after that. */
+static void
+test_strangers_and_rebuild(void **state)
+{
+	for (uint32_t i = 0; i < 500; i++)
+		put_proved(i, 0, 1);
+	disk_env_sync(&x);
+	ask_for_strangers(100);
+	disk_env_close(&x);
+	disk_env_unlink(&x, "index.mdb");
+	disk_env_open(&x);
+	ask_for_strangers(100);
+	put_proved(500, 0, 1);
+	disk_env_sync(&x);
+	ask_for_strangers(100);
+	disk_env_settle(&x);
+	assert_all_held(0, 501);
+	ask_for_strangers(100);
+	assert_all_held(0, 501);
+}
+
+/* Without memory for that it is as before. */
+static void
+test_strangers_without_memory(void **state)
+{
+	for (uint32_t i = 0; i < 100; i++)
+		put_proved(i, 0, 1);
+	disk_env_sync(&x);
+	disk_env_crash(&x);
+	failalloc_arm(1);
+	ask_for_strangers(10);
+	assert_true(failalloc_disarm());
+	ask_for_strangers(10);
+	assert_all_held(0, 100);
+}
+
 int
 main(void)
 {
@@ -537,6 +664,10 @@ main(void)
 		DISK(test_rotten),
 		DISK(test_no_file),
 		DISK(test_many_volumes),
+		DISK(test_held_again),
+		DISK(test_strangers),
+		DISK(test_strangers_and_rebuild),
+		DISK(test_strangers_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
