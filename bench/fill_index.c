@@ -3,7 +3,9 @@
  * Makes the folder of a cache with made-up contents in it, see made_up.h: a
  * true index, and volumes that are as long as they should be and empty.
  *
- *	fill_index FOLDER VERSION CONTENTS
+ *	fill_index FOLDER VERSION CONTENTS [SEGMENTS]
+ *
+ * SEGMENTS: of each content, the first so many; all of them else.
  *
  * The daemon has made the folder, empty, and does not run.
  */
@@ -32,6 +34,7 @@ struct filler {
 	int folder;
 	struct index *index;
 	struct bulk *bulk;
+	size_t segments; /* of each content, at most */
 	uint64_t now_s;
 	struct volume_row *rows;
 	size_t n_rows;
@@ -140,7 +143,7 @@ put_content(struct filler *f, int version, unsigned number)
 	must("ids", pccrc_segment_ids(f->bulk, info, 0, info->n_segments, ids));
 	must("claims", pccrc_claims(f->bulk, info, stride, claims));
 	must("transaction", txn_begin(&f->txn, f->index, f->rows, f->n_rows));
-	for (size_t s = 0; s < info->n_segments; s++)
+	for (size_t s = 0; s < info->n_segments && s < f->segments; s++)
 		for (uint32_t b = 0; b < info->segments[s].n_blocks; b++)
 			put_block(f, ids + s * info->hash_size, b,
 				claims[s * stride + b]);
@@ -156,9 +159,11 @@ main(int argc, char **argv)
 	struct filler f = {.now_s = (uint64_t)time(NULL)};
 	unsigned contents;
 
-	if (argc != 4)
-		bench_die("usage: fill_index FOLDER VERSION CONTENTS");
+	if (argc != 4 && argc != 5)
+		bench_die("usage: fill_index FOLDER VERSION CONTENTS "
+			  "[SEGMENTS]");
 	contents = (unsigned)atoi(argv[3]);
+	f.segments = argc == 5 ? strtoull(argv[4], NULL, 10) : MADE_UP_BLOCKS;
 	f.folder = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	f.bulk = bulk_new(BULK_AUTO);
 	if (f.folder < 0 || !f.bulk)

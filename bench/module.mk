@@ -4,6 +4,7 @@ bench_PROGRAMS := \
 	api \
 	cache \
 	fill_index \
+	probe \
 	publish \
 	raw \
 	skeleton \
@@ -22,7 +23,8 @@ $(BENCH_CLIENTS:$(B)/%=$(B)/obj/%.o) $(B)/obj/bench/client.o: \
 	CPPFLAGS += -Ilibclient
 $(BENCH_CLIENTS): BENCH_CLIENT := $(B)/libpeerdist-client.a
 $(BENCH_CLIENTS): $(B)/obj/bench/client.o $(B)/libpeerdist-client.a
-$(B)/bench/cache $(B)/bench/fill_index: $(B)/obj/bench/made_up.o
+$(B)/bench/cache $(B)/bench/fill_index $(B)/bench/probe: \
+	$(B)/obj/bench/made_up.o
 $(B)/bench/fill_index: BENCH_STORE := $(B)/libstore.a
 $(B)/bench/fill_index: $(B)/libstore.a
 
