@@ -106,6 +106,7 @@ def run(files, command, results, limit, binds=()):
         prepare(root, files, limit, command)
         nspawn = ["systemd-nspawn", "--quiet", f"--directory={root}",
                   f"--machine={name}", "--boot", "--register=no",
+                  "--private-network",
                   "--keep-unit", "--console=pipe", "--link-journal=no",
                   "--tmpfs=/tmp", f"--bind={results}:/results"]
         nspawn += [f"--bind-ro={bind}" for bind in binds]

@@ -5,6 +5,7 @@ No waiting for a length of time: systemctl returns when a job is done, and a
 request to the socket waits in it until the service that systemd starts takes it.
 """
 
+import http.client
 import json
 import os
 import signal
@@ -68,6 +69,27 @@ def stored():
             "secret": ctl("secret", "fingerprint")}
 
 
+def answer_of_port_80():
+    """The status of HTTP, or why there is none."""
+    connection = http.client.HTTPConnection("127.0.0.1", 80, timeout=60)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status
+    except OSError as error:
+        return type(error).__name__
+    finally:
+        connection.close()
+
+
+def modes():
+    """Switched while it runs; nobody's privileges but the unit's."""
+    seen = {"before": answer_of_port_80()}
+    for mode in ("distributed", "local"):
+        ctl("mode", "set", mode)
+        seen[mode] = {"answer": answer_of_port_80(), "status": status()}
+    return seen
+
+
 def facts(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as text:
         fields = dict(line.rstrip("\n").split(":\t", 1)
@@ -114,6 +136,7 @@ def main():
     seen["reload again"] = systemctl("reload", SERVICE)
     seen["enabled"] = status()["status"]
 
+    seen["modes"] = modes()
     seen["store"] = store()
     # In order, so that all of it is durable.
     seen["restart"] = systemctl("restart", SERVICE)

@@ -90,6 +90,20 @@ def test_sandbox(seen):
     assert seen["state"] == [seen["uid"], "0o700"]
 
 
+def test_modes(seen):
+    modes = seen["modes"]
+    assert modes["before"] == "ConnectionRefusedError"
+    there = modes["distributed"]
+    assert there["answer"] == 404
+    retrieval = there["status"]["listeners"][1]
+    assert retrieval["address"] == "[::]:80"
+    assert "problem" not in retrieval
+    assert there["status"]["discovery"]["running"]
+    assert there["status"]["discovery"]["hears_ipv4"]
+    assert modes["local"]["answer"] == "ConnectionRefusedError"
+    assert not modes["local"]["status"]["discovery"]["running"]
+
+
 def test_reload(seen):
     assert seen["reload"] == "0"
     assert seen["disabled"] == "disabled"
