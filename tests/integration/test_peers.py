@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+import ipc
 from conftest import DEADLINE, Daemon, Folder
 from lab import (BLOCK, GROUP_4, GROUP_6, MISSING_DATA, PROBE_PORT, TIMEOUT,
                  lab_of, make, needs_lab, needs_tap, wait_until)
@@ -419,6 +420,30 @@ def test_who_may_ask():
         second.kill()
         assert third.reader().read_units(what) == [MISSING_DATA]
         assert first.status["uploads"]["bytes"] < 2 * BLOCK
+
+
+# Many at once.
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_flash_crowd(version):
+    """Three others ask for the same: an application had better wait.  Where
+    nobody is asked, nobody is heard."""
+    with lab_of(5) as lab:
+        first, *others, alone = lab.hosts
+        lab.start(first, *others, **HASTY)
+        alone.start(Service__Mode="local")
+        what = make(2 * BLOCK, version)
+        readers = [host.reader() for host in (first, alone)]
+        handles = [reader.open_content(what.info) for reader in readers]
+
+        def crowds():
+            return [reader.call(ipc.CONTENT_INFO, ipc.fixed(1, handle)).get(
+                3, 0) for reader, handle in zip(readers, handles)]
+
+        for host in others:
+            assert crowds() == [0, 0] or host is others[-1]
+            assert set(host.reader().read_units(what)) == {MISSING_DATA}
+        wait_until(lambda: crowds() == [1, 0], "a crowd is seen")
 
 
 # Hosts that go.
