@@ -32,7 +32,8 @@
  *	              make a quorum
  *	askers        256, each with 1,024 segments in its queue
  *	Probes        2,048, for 15 s behind their window
- *	answers       512 of a Probe
+ *	answers       512 of a Probe, at most 8 by one host, so that nobody can
+ *	              use them up
  *	sources       1,024 hosts that asked, 64 questions of each
  *	pending       256 answers to be sent, 16 to one host
  *	quorums       16,384 segments that many have
@@ -111,9 +112,12 @@ uint32_t
 discover_addr_host(const struct discover *d, const struct discover_addr *a)
 {
 	struct discover_addr host = *a;
+	uint32_t hash;
 
 	host.port = 0;
-	return (uint32_t)discover_hash(d, &host, sizeof(host));
+	hash = (uint32_t)discover_hash(d, &host, sizeof(host));
+	hash &= ~DISCOVER_HOST_IPV6;
+	return a->family == AF_INET6 ? hash | DISCOVER_HOST_IPV6 : hash;
 }
 
 bool
@@ -253,6 +257,9 @@ discover_segment_settle(
 	seg->keep = false;
 	seg->quiet_until_ms = service_now_ms(d->service) + quiet_ms;
 	TAILQ_INSERT_TAIL(&d->idle, seg, link);
+	if (seg->obtained)
+		discover_obtained(d, seg->id);
+	seg->obtained = false;
 	waiters_take(&seg->waiters, &list);
 	waiters_end(&list);
 }

@@ -71,9 +71,14 @@ size_t discover_peers(struct discover *, const uint8_t *id,
  * segment. */
 void discover_lost(
 	struct discover *, const uint8_t *id, const struct parse_addr *);
-/* This host has all it wanted of a segment, from the network: how many distinct
- * hosts had answered is remembered for the quorum. */
+/* This host got a segment, or some of it, from others. */
+void discover_obtained_some(struct discover *, const uint8_t *id);
+/* It has all of it now: how many distinct hosts answered when it asked is
+ * remembered for the quorum. */
 void discover_obtained(struct discover *, const uint8_t *id);
+/* false: discover_obtained() need not be told, since nothing came from others,
+ * or too few answered lately. */
+bool discover_may_have_quorum(struct discover *, const uint8_t *id);
 
 /* Many hosts want this segment at this moment (flash crowd). */
 bool discover_crowd(struct discover *, const uint8_t *id);

@@ -117,13 +117,11 @@ look(struct discover *d, const uint8_t *id, const struct discover_pending *p,
 /* Limits. */
 
 static void
-source_key(const struct parse_addr *from, uint8_t *ret_key)
+source_key(const struct discover_addr *from, uint8_t *ret_key)
 {
-	struct discover_addr addr;
+	struct discover_addr addr = *from;
 
 	memset(ret_key, 0, PCCRD_ID_SIZE);
-	if (!discover_addr_take(&addr, from))
-		return;
 	addr.port = 0;
 	memcpy(ret_key, &addr, sizeof(addr));
 }
@@ -368,13 +366,16 @@ discover_heard(struct discover *d, const struct discover_question *q)
 {
 	const struct pccrd_probe *probe = q->probe;
 	uint8_t key[PCCRD_ID_SIZE];
+	struct discover_addr from;
 	struct source_row *src;
 	uint32_t host;
 
 	if (!d->on || discover_ask_is_own(d, probe->message_id))
 		return;
 	d->service->counters.probes_heard++;
-	source_key(&q->from, key);
+	if (!discover_addr_take(&from, &q->from))
+		return;
+	source_key(&from, key);
 	src = discover_table_take(d, &d->sources, key);
 	if (src == NULL || seen_before(d, src, probe->message_id))
 		return;
@@ -382,7 +383,7 @@ discover_heard(struct discover *d, const struct discover_question *q)
 		d->service->counters.answers_dropped++;
 		return;
 	}
-	host = (uint32_t)discover_hash(d, key, sizeof(key));
+	host = discover_addr_host(d, &from);
 	for (size_t i = 0; i < probe->n_ids; i++)
 		discover_crowd_asked(d, probe->ids[i].bytes, host);
 	consider(d, q, src);

@@ -21,6 +21,10 @@
  * it by the uuid and answer by position.  The window begins with the first one
  * and lasts ProbeTimeout.  After it the Probe stays known for 15 s, for answers
  * that come late and to recognise it when it is heard late.
+ *
+ * What nobody has is not asked for again for 15 s.  In a flash crowd somebody
+ * is getting it at this very moment, and those who wait for him must find him:
+ * then it is one second.
  */
 #include "daemon/core/discover_internal.h"
 
@@ -35,9 +39,11 @@
 #define ASKER_QUEUE_MAX 1024u
 #define PROBES_MAX      2048u
 #define ANSWERS_MAX     512u /* of one Probe */
+#define ANSWERS_SENDER  8u   /* of these, by one host */
 #define SLICE_MS        100u
 #define WAIT_MS         1000u  /* for one's turn */
 #define QUIET_MS        15000u /* after nobody answered */
+#define QUIET_CROWD_MS  1000u  /* the same, while many want it */
 #define UNASKED_MS      1000u  /* after nobody was asked */
 #define LATE_MS         15000u
 #define REPEAT_MIN_MS   50u
@@ -233,8 +239,9 @@ probe_over(struct discover *d, struct discover_probe *p)
 			seg->probe != p->number)
 			continue;
 		ledger_discovered(d->service->ledger, seg->id, PCCRD_ID_SIZE,
-			seg->tally != NULL ? seg->tally->n : 0);
-		discover_segment_settle(d, seg, QUIET_MS);
+			discover_answers(seg));
+		discover_segment_settle(d, seg,
+			discover_crowd(d, seg->id) ? QUIET_CROWD_MS : QUIET_MS);
 	}
 }
 
@@ -359,9 +366,12 @@ discover_answered(struct discover *d, const struct discover_answer *a)
 		p->answers == ANSWERS_MAX ||
 		!discover_addr_take(&from, &a->from))
 		return;
+	news.source = discover_addr_host(d, &from);
+	if (p->by_sender[news.source % DISCOVER_SENDERS] == ANSWERS_SENDER)
+		return;
+	p->by_sender[news.source % DISCOVER_SENDERS]++;
 	p->answers++;
 	d->service->counters.probe_answers++;
-	news.source = discover_addr_host(d, &from);
 	news.delay_ms = (uint32_t)(service_now_ms(d->service) - p->sent_ms);
 	for (size_t i = 0; i < a->n_held; i++) {
 		const struct pccrd_held *held = &a->held[i];

@@ -58,7 +58,7 @@ struct discover_entry {
 struct discover_tally {
 	uint32_t n, max;
 	struct {
-		uint32_t host; /* hash */
+		uint32_t host; /* as of discover_addr_host() */
 		uint32_t blocks;
 	} hosts[];
 };
@@ -80,7 +80,9 @@ struct discover_segment {
 	enum discover_phase phase;
 	enum pccrd_version version; /* of the question */
 	struct discover_asker *asker;
-	bool keep; /* wanted by somebody who does not wait */
+	bool keep;     /* wanted by somebody who does not wait */
+	bool some;     /* of it came from others */
+	bool obtained; /* all of it, while it was being asked for */
 	uint64_t queued_ms;
 	uint64_t probe; /* number of the one it was asked in last; 0: none */
 	uint64_t quiet_until_ms; /* nobody is asked before */
@@ -107,6 +109,9 @@ enum discover_probe_phase {
 	DISCOVER_LATE,     /* over, but answers are still taken */
 };
 
+/* Answers of one Probe, counted by hash of who sent them. */
+#define DISCOVER_SENDERS 256u
+
 struct discover_probe {
 	struct discover *discover;
 	uint8_t uuid[PCCRD_UUID_SIZE];
@@ -118,6 +123,7 @@ struct discover_probe {
 	uint64_t sent_ms;
 	uint32_t rest_ms; /* of the window, behind the repeat */
 	unsigned answers;
+	uint8_t by_sender[DISCOVER_SENDERS];
 	size_t n_silent; /* ids that nobody has answered */
 	size_t n_ids;
 	uint8_t ids[][PCCRD_ID_SIZE];
@@ -181,6 +187,9 @@ uint32_t discover_random(const struct discover *, uint32_t n);
 bool discover_addr_take(
 	struct discover_addr *ret, const struct parse_addr *addr);
 /* By address alone, without the port. */
+/* Distinct hosts are counted for each family apart, and the larger number is
+ * taken: a host that has both asks and answers twice. */
+#define DISCOVER_HOST_IPV6 1u
 uint32_t discover_addr_host(
 	const struct discover *, const struct discover_addr *);
 /* true: one more of n fits into max per second, and is counted. */
@@ -242,6 +251,8 @@ bool discover_quorum_rests(struct discover *, const uint8_t *id, unsigned luck);
 /* discover_crowd.c */
 void discover_crowd_init(struct discover *);
 /* A host asked for it. */
+/* How many hosts have answered the Probe that asked for it last. */
+uint32_t discover_answers(const struct discover_segment *);
 void discover_crowd_asked(struct discover *, const uint8_t *id, uint32_t host);
 /* A host has more of it than it had. */
 void discover_crowd_grew(struct discover *, const uint8_t *id);

@@ -4,8 +4,8 @@
  *
  * An answer counts only if it names a Probe that was sent, in its version, and
  * for the segments that were asked for in that very Probe; at most 512 answers
- * of one are looked at.  Late ones, up to 15 s behind the window, are as good
- * as others but that nobody waits for them any more.
+ * of one are looked at, 8 by one host.  Late ones, up to 15 s behind the
+ * window, are as good as others but that nobody waits for them any more.
  *
  * Each address of an answer becomes an entry of the segment, with how much it
  * has.  There are at most 16, and at most 4 by one host (the address that the
@@ -145,7 +145,8 @@ entry_learn(struct discover *d, struct discover_segment *seg,
 static struct discover_tally *
 tally_room(const struct discover *d, struct discover_segment *seg)
 {
-	uint32_t most = MAX_OF(TALLY_MIN, d->service->settings.quorum);
+	/* Of both families. */
+	uint32_t most = 2 * MAX_OF(TALLY_MIN, d->service->settings.quorum);
 	struct discover_tally *t = seg->tally;
 	uint32_t n = t != NULL ? t->n : 0;
 	uint32_t max = t != NULL ? t->max : 0;

@@ -28,8 +28,9 @@
  *
  * What a peer does, and what follows (fetch_ask.c, peers.c):
  *	empty answer     he does not have this block
- *	silence          another try, of others first; after TIMEOUTS_MOST he is
- *	                 dropped here; found hosts are left alone after a few
+ *	silence          another try, of others first, who are looked for now;
+ *	                 after TIMEOUTS_MOST he is dropped here, and after a few
+ *	                 in a row left alone by everybody
  *	refused          dropped here; the same
  *	broken protocol, dropped here, and a strike; enough strikes and nobody
  *	wrong bytes      asks him for a while
@@ -51,6 +52,7 @@
 #include "daemon/core/fetch.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,23 +133,42 @@ fetch_trouble(const struct fetch *f, enum ledger_trouble trouble,
 		peer != NULL ? &peer->view.addr : NULL);
 }
 
+static bool
+is_whole(struct content *c, size_t segment)
+{
+	struct block_store *store = c->session->service->store;
+	struct store_held held;
+
+	store->ops->held(store, content_segment_id(c, segment),
+		c->info->hash_size, &held);
+	return held.n_blocks >= c->info->segments[segment].n_blocks;
+}
+
 /* Tells discovery when the whole segment is here now. */
 static void
 report_obtained(struct fetch *f)
 {
 	const struct pccrc_segment *seg = fetch_segment(f);
-	struct block_store *store = f->service->store;
-	struct store_held held;
 
 	if (f->n_stored == 0 || f->key.id_len != PCCRD_ID_SIZE ||
 		!seg->proved || !service_has_peers(f->service))
 		return;
-	if (f->n_stored < seg->n_blocks) {
-		store->ops->held(store, f->key.id, f->key.id_len, &held);
-		if (held.n_blocks < seg->n_blocks)
-			return;
-	}
-	discover_obtained(f->service->discover, f->key.id);
+	discover_obtained_some(f->service->discover, f->key.id);
+	if (f->n_stored >= seg->n_blocks || is_whole(f->content, f->segment))
+		discover_obtained(f->service->discover, f->key.id);
+}
+
+/* Some of it may have come from others, the last of it has not. */
+static void
+note_last(struct content *c, size_t segment)
+{
+	struct discover *d = c->session->service->discover;
+	const uint8_t *id = content_segment_id(c, segment);
+
+	if (c->info->hash_size == PCCRD_ID_SIZE &&
+		c->info->segments[segment].proved &&
+		discover_may_have_quorum(d, id) && is_whole(c, segment))
+		discover_obtained(d, id);
 }
 
 static void
@@ -375,15 +396,17 @@ lacking_all(struct fetch *f, const struct pccrr_set *blocks)
 	f->hold--;
 }
 
-/* Idle blocks that nobody is left to be asked for. */
+/* Idle blocks that nobody is left to be asked for who was silent no more than
+ * so often. */
 static bool
-stuck_blocks(const struct fetch *f, struct pccrr_set *ret)
+stuck_blocks(
+	const struct fetch *f, unsigned timeouts_most, struct pccrr_set *ret)
 {
 	const struct fetch_candidate *c;
 
 	*ret = fetch_idle(f);
 	TAILQ_FOREACH (c, &f->candidates, link)
-		if (fetch_candidate_usable(c))
+		if (fetch_candidate_usable(c) && c->timeouts <= timeouts_most)
 			*ret = fetch_set_and(ret, &c->lacks);
 	return fetch_set_any(ret);
 }
@@ -403,9 +426,11 @@ update(struct fetch *f)
 		stuck = f->waited;
 		lacking_all(f, &stuck);
 	}
+	/* Who was silent once may be so again: it is time to look for others,
+	 * before those who wait give up. */
 	if (f->service->status == SERVICE_AVAILABLE && wanted(f) &&
-		stuck_blocks(f, &stuck) && !fetch_ask_branch(f) &&
-		stuck_blocks(f, &stuck))
+		stuck_blocks(f, 0, &stuck) && !fetch_ask_branch(f) &&
+		stuck_blocks(f, UINT_MAX, &stuck))
 		lacking_all(f, &stuck);
 	if (end_unwanted(f))
 		fetch_queue(f);
@@ -461,6 +486,7 @@ fetch_want(struct content *c, size_t segment, uint32_t block, struct op *op)
 	b = block_get(f, block);
 	if (b == NULL)
 		return FETCH_NO_MEMORY;
+	fetch_sources_hasten(f, c->owner.uid);
 	if (pccrr_set_has(&f->lacking, block))
 		try_again(f, block);
 	pccrr_set_add(&f->waited, block);
@@ -488,6 +514,7 @@ fetch_have(struct content *c, size_t segment, uint32_t block)
 	struct service *svc = c->session->service;
 	struct fetch_key key;
 
+	note_last(c, segment);
 	if (svc->fetcher->fetches == NULL)
 		return;
 	key_make(c, segment, &key);

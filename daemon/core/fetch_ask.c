@@ -121,18 +121,25 @@ fetch_ask(struct fetch_candidate *c, uint32_t block,
 	return wants_list(c, wanted) ? ask_list(c) : ask_block(c, block);
 }
 
-void
-fetch_give_up(struct fetch *f)
+/* peer NULL: whoever was asked. */
+static void
+give_up(struct fetch *f, const struct peer *peer)
 {
 	const struct env *env = f->service->env;
 	struct fetch_request *q;
 
 	TAILQ_FOREACH (q, &f->requests, link) {
-		if (q->given_up)
+		if (q->given_up || (peer != NULL && q->candidate->peer != peer))
 			continue;
 		q->given_up = true;
 		env->ops->peer_cancel(env->ctx, &q->peer);
 	}
+}
+
+void
+fetch_give_up(struct fetch *f)
+{
+	give_up(f, NULL);
 }
 
 void
@@ -173,16 +180,32 @@ book_empty(struct fetch_candidate *c)
 	fetch_friend_missed(f->content, c->peer);
 }
 
+/* Left alone for its silence: what else it was asked for would wait for it,
+ * too. */
+static void
+give_up_all_of(struct fetcher *fr, const struct peer *peer)
+{
+	struct fetch *f, *next;
+
+	HASH_ITER(hh, fr->fetches, f, next)
+	give_up(f, peer);
+}
+
 static void
 book_silence(struct fetch_candidate *c)
 {
 	struct fetch *f = c->fetch;
+	bool quarantined = peer_silent(c->peer);
 
 	f->service->counters.peer_timeouts++;
 	fetch_trouble(f, LEDGER_TIMEOUT, c->peer);
 	if (++c->timeouts >= TIMEOUTS_MOST)
 		c->dropped = true;
-	left_alone(f, peer_silent(c->peer));
+	if (c->dropped || quarantined)
+		fetch_source_lost(c);
+	if (quarantined)
+		give_up_all_of(f->service->fetcher, c->peer);
+	left_alone(f, quarantined);
 }
 
 static void

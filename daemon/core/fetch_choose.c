@@ -16,7 +16,10 @@
  * segments one user wants; and the single block of another one is next when
  * his turn is.  Which lane led to a fetch is only who let it in: it then asks
  * the candidate that has been silent least often, and of those the one with
- * the fewest requests under way.
+ * the fewest requests under way.  One that was silent is not asked again while
+ * the branch is being asked who else there is.
+ *
+ * Blocks are asked for in the order of the content, but in a flash crowd.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -157,7 +160,8 @@ class_of(const struct fetch_candidate *c)
 {
 	struct pccrr_set set;
 
-	if (c->listing || !fetch_candidate_usable(c))
+	if (c->listing || !fetch_candidate_usable(c) ||
+		(c->timeouts > 0 && c->fetch->waiter.waiting))
 		return _FETCH_CLASS_MAX;
 	set = wish_of(c, FETCH_AHEAD);
 	if (!fetch_set_any(&set))
@@ -190,6 +194,8 @@ is_better(const struct fetch_candidate *a, const struct fetch_candidate *b)
 {
 	if (a->timeouts != b->timeouts)
 		return a->timeouts < b->timeouts;
+	if (a->peer->failures != b->peer->failures)
+		return a->peer->failures < b->peer->failures;
 	return a->peer->view.in_flight < b->peer->view.in_flight;
 }
 
@@ -225,6 +231,24 @@ next_turn(struct fetch_ring *ring, enum fetch_class k)
 	return c;
 }
 
+/* In a crowd, what is got ahead is got in any order: hosts that began together
+ * then have different blocks, and something for each other.  Elsewhere the next
+ * block is the one that will be waited for next. */
+static uint32_t
+choose_block(
+	const struct fetch *f, enum fetch_class k, const struct pccrr_set *wish)
+{
+	const struct env *env = f->service->env;
+	uint32_t from, block;
+
+	if (k == FETCH_WAITED || f->key.id_len != PCCRD_ID_SIZE ||
+		!discover_crowd(f->service->discover, f->key.id))
+		return pccrr_set_next(wish, 0);
+	env->ops->random(env->ctx, &from, sizeof(from));
+	block = pccrr_set_next(wish, from % fetch_segment(f)->n_blocks);
+	return block < PCCRR_BLOCKS_MAX ? block : pccrr_set_next(wish, 0);
+}
+
 static void
 give_out(struct fetch_candidate *first)
 {
@@ -242,7 +266,7 @@ give_out(struct fetch_candidate *first)
 	assert(c != NULL);
 	all = wish_of(c, FETCH_AHEAD);
 	wish = wish_of(c, k);
-	block = pccrr_set_next(&wish, 0);
+	block = choose_block(f, k, &wish);
 	if (fetch_ask(c, block, &all)) {
 		fetch_room(c->peer);
 		fetch_queue(f);

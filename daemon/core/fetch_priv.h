@@ -245,6 +245,8 @@ void fetch_trouble(
 /* fetch_source.c: those who may be asked when the fetch begins. */
 void fetch_sources_begin(struct fetch *);
 void fetch_sources_end(struct fetch *);
+/* This user wants it, too: it is fetched for him, if he wants less. */
+void fetch_sources_hasten(struct fetch *, uint32_t uid);
 /* Asks the branch, unless that was done.  true: answers may come; false: the
  * candidates are all there are. */
 bool fetch_ask_branch(struct fetch *);

@@ -47,6 +47,29 @@ candidates_left(const struct fetch *f)
 	return n;
 }
 
+static bool
+may_have_some(const struct fetch_candidate *c)
+{
+	uint32_t n = fetch_segment(c->fetch)->n_blocks;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (!pccrr_set_has(&c->lacks, i))
+			return true;
+	return false;
+}
+
+/* Those who lack all of it do not keep out others. */
+static unsigned
+candidates_useful(const struct fetch *f)
+{
+	const struct fetch_candidate *c;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (c, &f->candidates, link)
+		n += fetch_candidate_usable(c) && may_have_some(c);
+	return n;
+}
+
 /* NULL: it is one already, there are enough, or no memory. */
 static struct fetch_candidate *
 candidate_add(struct fetch *f, struct peer *peer)
@@ -54,7 +77,7 @@ candidate_add(struct fetch *f, struct peer *peer)
 	struct fetch_candidate *c;
 
 	if (f->n_candidates == CANDIDATES_MAX ||
-		candidates_left(f) >= f->service->settings.max_peers ||
+		candidates_useful(f) >= f->service->settings.max_peers ||
 		candidate_find(f, peer) != NULL)
 		return NULL;
 	c = calloc(1, sizeof(*c));
@@ -158,6 +181,17 @@ branch_changed(struct discover_waiter *w)
 	fetch_go(svc);
 }
 
+/* Who is not asked any more is not what the branch has. */
+static void
+forget_useless(struct fetch *f)
+{
+	struct fetch_candidate *c;
+
+	TAILQ_FOREACH (c, &f->candidates, link)
+		if (!fetch_candidate_usable(c))
+			fetch_source_lost(c);
+}
+
 bool
 fetch_ask_branch(struct fetch *f)
 {
@@ -168,10 +202,11 @@ fetch_ask_branch(struct fetch *f)
 	if (f->key.id_len != PCCRD_ID_SIZE ||
 		(f->asked_branch && now_ms - f->asked_ms < ASK_AGAIN_MS))
 		return false;
-	f->asked_branch = true;
-	f->asked_ms = now_ms;
+	forget_useless(f);
 	switch (want(f)) {
 	case DISCOVER_ASKING:
+		f->asked_branch = true;
+		f->asked_ms = now_ms;
 		(void)add_found(f);
 		return true;
 	case DISCOVER_OFF:
@@ -204,6 +239,56 @@ fetch_sources_end(struct fetch *f)
 		peer_unref(c->peer);
 		free(c);
 	}
+}
+
+/* A lane of this user's for each candidate.  false: no memory. */
+static bool
+lanes_get(struct fetch *f, struct fetch_user *user, struct fetch_lane **lanes)
+{
+	struct fetch_candidate *c;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (c, &f->candidates, link) {
+		lanes[n] = fetch_lane_get(c->peer, user);
+		if (lanes[n] == NULL)
+			break;
+		n++;
+	}
+	if (c == NULL)
+		return true;
+	while (n > 0)
+		fetch_lane_unref(lanes[--n]);
+	return false;
+}
+
+void
+fetch_sources_hasten(struct fetch *f, uint32_t uid)
+{
+	struct fetch_lane *lanes[CANDIDATES_MAX];
+	struct fetch_user *user, *before = f->user;
+	struct fetch_candidate *c;
+	unsigned n = 0;
+
+	if (before->uid == uid)
+		return;
+	user = fetch_user_get(f->service->fetcher, uid);
+	if (user == NULL || user->n_fetches + 1 >= before->n_fetches ||
+		!lanes_get(f, user, lanes)) {
+		fetch_user_unref(user);
+		return;
+	}
+	TAILQ_FOREACH (c, &f->candidates, link) {
+		fetch_unqueue(c);
+		fetch_lane_unref(c->lane);
+		c->lane = lanes[n++];
+	}
+	f->user = user;
+	user->n_fetches++;
+	before->n_fetches--;
+	fetch_user_unref(before);
+	if (f->waiter.waiting)
+		(void)want(f);
+	fetch_touch(f);
 }
 
 void

@@ -20,7 +20,9 @@
  * Addresses of found hosts come from the network, and whoever answers a Probe
  * can name anybody's.  So a found host that refused or was silent FAILURES_MOST
  * times in a row is left alone for a while, also by segments that have not
- * asked it yet.
+ * asked it yet; and again when it fails the first time after that.  One in the
+ * settings is left alone only for silence, and not for long: it may be switched
+ * off, and each request to it costs somebody a time-out.
  */
 #include "daemon/core/peers.h"
 
@@ -31,15 +33,15 @@
 #include "common/err.h"
 #include "common/macros.h"
 
-#define BUCKETS      512u
-#define FOUND_MOST   1024u
-#define KEEP_MS      (10u * 60 * 1000)
-#define WINDOW_FOUND 2u
-#define WINDOW_FIXED 4u
-#define WINDOW_MOST  8u
-/* Found hosts only. */
+#define BUCKETS       512u
+#define FOUND_MOST    1024u
+#define KEEP_MS       (10u * 60 * 1000)
+#define WINDOW_FOUND  2u
+#define WINDOW_FIXED  4u
+#define WINDOW_MOST   8u
 #define FAILURES_MOST 3u
-#define FAILURES_MS   60000u
+#define FAILURES_MS   60000u /* found */
+#define SILENCES_MS   10000u /* fixed */
 
 TAILQ_HEAD(peer_list, peer);
 
@@ -387,17 +389,19 @@ quarantine(struct peer *peer, uint64_t ms)
 {
 	uint64_t until_ms = service_now_ms(peer->peers->service) + ms;
 
-	peer->failures = 0;
 	peer->quarantined_until_ms =
 		MAX_OF(peer->quarantined_until_ms, until_ms);
 }
 
+/* rest_ms 0: it is not left alone. */
 static bool
-failed(struct peer *peer)
+failed(struct peer *peer, uint64_t rest_ms)
 {
-	if (++peer->failures < FAILURES_MOST || peer->view.fixed)
+	if (peer->failures < FAILURES_MOST)
+		peer->failures++;
+	if (peer->failures < FAILURES_MOST || rest_ms == 0)
 		return false;
-	quarantine(peer, FAILURES_MS);
+	quarantine(peer, rest_ms);
 	return true;
 }
 
@@ -406,14 +410,14 @@ peer_silent(struct peer *peer)
 {
 	peer->view.timeouts++;
 	peer->window = MAX_OF(peer->window / 2, 1u);
-	return failed(peer);
+	return failed(peer, peer->view.fixed ? SILENCES_MS : FAILURES_MS);
 }
 
 bool
 peer_refused(struct peer *peer)
 {
 	peer->view.refused++;
-	return failed(peer);
+	return failed(peer, peer->view.fixed ? 0 : FAILURES_MS);
 }
 
 bool

@@ -62,6 +62,36 @@ fetch_open(struct fetch_env *e)
 	return script_open(&e->x, e->ci, e->ci_len);
 }
 
+struct session *
+fetch_other_user(struct fetch_env *e, uint64_t *ret_handle)
+{
+	static uint8_t room[2 * SCRIPT_AREA_HALF];
+	static const uint8_t tag[SESSION_TAG_SIZE] = "tag";
+	struct identity who = {.pid = 2, .uid = 2000};
+	struct session_slice s = script_slice(&e->x, e->ci, e->ci_len);
+	struct session *session;
+	uint64_t op;
+
+	memcpy(room, e->x.area, e->ci_len);
+	assert_int_equal(session_new(&session, e->x.service, &who,
+				 area_new(room, SCRIPT_AREA_HALF,
+					 SCRIPT_AREA_HALF, NULL, NULL),
+				 &script_session_ops, &e->x),
+		CORE_OK);
+	assert_int_equal(
+		session_content_open(session, tag, ret_handle), CORE_OK);
+	op = script_op(&e->x);
+	assert_int_equal(session_ci_add(session, op, *ret_handle,
+				 (uint32_t)e->ci_len, &s),
+		CORE_OK);
+	op = script_op(&e->x);
+	assert_int_equal(
+		session_ci_complete(session, op, *ret_handle), CORE_OK);
+	script_settle(&e->x);
+	assert_int_equal(fetch_op(e, op)->result.status, CORE_OK);
+	return session;
+}
+
 void
 fetch_done(struct fetch_env *e)
 {

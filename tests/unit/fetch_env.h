@@ -37,6 +37,9 @@ struct parse_addr fetch_addr(unsigned peer);
 /* Changes the fixed peers to the n from the first on. */
 void fetch_fixed(struct fetch_env *, unsigned first, size_t n);
 uint64_t fetch_open(struct fetch_env *);
+/* A session of another user's, with the same content open: its reads should be
+ * small ones, since nobody gives back its ranges.  session_free() it. */
+struct session *fetch_other_user(struct fetch_env *, uint64_t *ret_handle);
 
 uint64_t fetch_read(struct fetch_env *, uint64_t offset, uint32_t len);
 uint64_t fetch_stream(struct fetch_env *, uint32_t len);

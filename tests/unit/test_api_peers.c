@@ -99,6 +99,17 @@ discover_lost(
 }
 
 void
+discover_obtained_some(struct discover *d, const uint8_t *id)
+{
+}
+
+bool
+discover_may_have_quorum(struct discover *d, const uint8_t *id)
+{
+	return false;
+}
+
+void
 discover_obtained(struct discover *d, const uint8_t *id)
 {
 }

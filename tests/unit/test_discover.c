@@ -399,7 +399,7 @@ test_positions_past_the_end(void **state)
 	discover_want(d, id_of(1), 2, 1000, NULL);
 	pass(2);
 	for (size_t i = 1; i < 16; i++)
-		answer(0, i, host_of(1), UINT32_MAX);
+		answer(0, i, host_of(1 + (unsigned)i), UINT32_MAX);
 	assert_int_equal(peers_of(1), 0);
 	/* Another version's answer. */
 	sent[0].version = PCCRD_V1;
@@ -454,6 +454,23 @@ test_answers_are_limited(void **state)
 	for (unsigned i = 0; i < 1000; i++)
 		answer(0, 0, host_of(2000 + i), 1);
 	assert_int_equal(c->probe_answers - before, 512);
+}
+
+/* Somebody answers for everybody, before anybody: the others are heard
+ * nevertheless. */
+static void
+test_one_drowns_nobody(void **state)
+{
+	struct discover_peer p[32];
+
+	discover_want(d, id_of(1), 1, 1000, NULL);
+	pass(2);
+	for (unsigned i = 0; i < 600; i++)
+		answer(0, 0, host_of(0), 1);
+	for (unsigned i = 1; i <= 8; i++)
+		answer(0, 0, host_of(i), 9);
+	assert_in_range(discover_peers(d, id_of(1), p, 32), 8, 9);
+	assert_int_equal(p[0].blocks, 9);
 }
 
 static void
@@ -846,6 +863,7 @@ main(void)
 		TEST(test_not_believed),
 		TEST(test_positions_past_the_end),
 		TEST(test_answers_are_limited),
+		TEST(test_one_drowns_nobody),
 		TEST(test_full_list_renews),
 		TEST(test_lost_gives_its_place),
 		TEST(test_late_answer),

@@ -153,12 +153,28 @@ drop_all(void)
 	script_settle(&x);
 }
 
+/* From here on the addresses of the same hosts are IPv6. */
+#define BY_IPV6 10000u
+
+static struct parse_addr
+host_by_ipv6(unsigned i)
+{
+	struct parse_addr addr;
+	char text[PARSE_ADDR_TEXT];
+
+	snprintf(text, sizeof(text), "[2001:db8::%x]:5000", i);
+	assert_int_equal(parse_addr_port(text, &addr), 0);
+	return addr;
+}
+
 static struct parse_addr
 host_of(unsigned i)
 {
 	struct parse_addr addr;
 	char text[PARSE_ADDR_TEXT];
 
+	if (i >= BY_IPV6)
+		return host_by_ipv6(i);
 	snprintf(text, sizeof(text), "198.51.%u.%u:5000", i / 250, i % 250 + 1);
 	assert_int_equal(parse_addr_port(text, &addr), 0);
 	return addr;
@@ -527,17 +543,22 @@ test_own(void **state)
 	assert_int_equal(n_sent, 0);
 }
 
-/* This host asks for a segment, so many hosts answer, so many have all of it,
- * and it gets what it wanted. */
+/* This host asks for a segment. */
 static void
-obtain(uint32_t number, unsigned n, unsigned n_full)
+ask_branch(uint32_t number)
 {
 	uint8_t id[PCCRD_ID_SIZE];
 
 	set_id(id, number);
 	assert_int_equal(discover_want(d, id, 1, 1000, NULL), DISCOVER_ASKING);
 	pass(2);
-	for (unsigned i = 0; i < n; i++) {
+}
+
+/* Hosts first to last - 1 answer that, so many of them have all of it. */
+static void
+answered(uint32_t number, unsigned first, unsigned last, unsigned n_full)
+{
+	for (unsigned i = first; i < last; i++) {
 		struct parse_addr host = host_of(500 + i);
 		struct pccrd_held held = {.blocks = i < n_full ? 4 : 3};
 		char urn[PCCRD_URN_SIZE];
@@ -549,14 +570,31 @@ obtain(uint32_t number, unsigned n, unsigned n_full)
 			.n_held = 1,
 			.held = &held};
 
-		memcpy(held.id, id, sizeof(id));
+		set_id(held.id, number);
 		pccrd_urn_format(urn, probe_uuid);
 		discover_answered(d, &a);
 		discover_answered(d, &a);
 	}
-	pass(310);
+}
+
+/* It gets what it wanted. */
+static void
+obtained(uint32_t number)
+{
+	uint8_t id[PCCRD_ID_SIZE];
+
+	set_id(id, number);
 	hold(number, 4);
 	discover_obtained(d, id);
+}
+
+static void
+obtain(uint32_t number, unsigned n, unsigned n_full)
+{
+	ask_branch(number);
+	answered(number, 0, n, n_full);
+	pass(310);
+	obtained(number);
 }
 
 static size_t
@@ -593,6 +631,81 @@ test_quorum(void **state)
 	assert_int_equal(sent[0].held[0].blocks, 0);
 	assert_int_equal(sent[0].held[1].blocks, 0);
 	assert_int_equal(sent[0].held[2].blocks, 1);
+}
+
+/* Hosts that answer by both families are hosts all the same. */
+static void
+test_quorum_of_both_families(void **state)
+{
+	ask_branch(1);
+	answered(1, 0, 9, 9);
+	answered(1, BY_IPV6, BY_IPV6 + 9, BY_IPV6 + 9);
+	pass(310);
+	obtained(1);
+	assert_int_equal(answered_of_300(1), 300);
+	ask_branch(2);
+	answered(2, 0, 3, 3);
+	answered(2, BY_IPV6, BY_IPV6 + 10, BY_IPV6 + 10);
+	pass(310);
+	obtained(2);
+	assert_int_equal(answered_of_300(2), 0);
+}
+
+/* The first one to answer is quick to give it, too: the others count, up to the
+ * end of the window. */
+static void
+test_quorum_of_the_window(void **state)
+{
+	for (uint32_t number = 1; number <= 2; number++) {
+		unsigned n = number == 1 ? 10 : 9;
+
+		ask_branch(number);
+		answered(number, 0, 1, n);
+		obtained(number);
+		answered(number, 1, n, n);
+		pass(310);
+		assert_int_equal(answers_to(1, PCCRD_V1, number, 1), n < 10);
+	}
+	/* Asked for again, when more have it, and nothing was obtained then. */
+	pass(60000);
+	ask_branch(2);
+	answered(2, 0, 10, 10);
+	pass(310);
+	assert_int_equal(answers_to(1, PCCRD_V1, 2, 1), 1);
+}
+
+/* When it need not be told. */
+static void
+test_may_have_quorum(void **state)
+{
+	uint8_t id[PCCRD_ID_SIZE];
+
+	set_id(id, 1);
+	discover_obtained_some(d, id);
+	assert_false(discover_may_have_quorum(d, id));
+	ask_branch(1);
+	answered(1, 0, 9, 0);
+	assert_false(discover_may_have_quorum(d, id));
+	discover_obtained_some(d, id);
+	assert_true(discover_may_have_quorum(d, id));
+	pass(310);
+	assert_false(discover_may_have_quorum(d, id));
+	/* Late, but this one counts. */
+	answered(1, 9, 10, 0);
+	assert_true(discover_may_have_quorum(d, id));
+	pass(59000);
+	assert_true(discover_may_have_quorum(d, id));
+	pass(1000);
+	assert_false(discover_may_have_quorum(d, id));
+	ask_branch(1);
+	assert_true(discover_may_have_quorum(d, id));
+	x.settings.quorum = 0;
+	configure();
+	assert_false(discover_may_have_quorum(d, id));
+	x.settings.quorum = 10;
+	x.settings.policy.mode = MODE_LOCAL;
+	configure();
+	assert_false(discover_may_have_quorum(d, id));
 }
 
 static void
@@ -655,11 +768,50 @@ test_crowd(void **state)
 	ask(0, 1);
 	ask(1, 1);
 	assert_false(crowd(1));
-	ask(7, 1);
+	/* The same two, with their other addresses. */
+	ask(BY_IPV6, 1);
+	ask(BY_IPV6 + 1, 1);
+	assert_false(crowd(1));
+	ask(BY_IPV6 + 2, 1);
 	assert_true(crowd(1));
 	x.settings.policy.mode = MODE_LOCAL;
 	configure();
 	assert_false(crowd(1));
+}
+
+/* What nobody has is asked for again after a second in a crowd, and after 15
+ * without. */
+static void
+test_nobody_in_a_crowd(void **state)
+{
+	uint8_t id[PCCRD_ID_SIZE];
+
+	for (unsigned hosts = 2; hosts <= 3; hosts++) {
+		set_id(id, hosts);
+		n_probes = 0;
+		discover_want(d, id, 1, 1000, NULL);
+		for (unsigned i = 0; i < hosts; i++) {
+			question(PCCRD_V1, hosts, 1);
+			ask(i, 1);
+		}
+		while (discover_state(d, id) == DISCOVER_ASKING)
+			pass(1);
+		assert_int_equal(n_probes, 2);
+		pass(990);
+		assert_int_equal(discover_state(d, id), DISCOVER_NOBODY);
+		pass(20);
+		if (hosts < 3) {
+			pass(13900);
+			assert_int_equal(
+				discover_state(d, id), DISCOVER_NOBODY);
+			pass(100);
+		}
+		assert_int_equal(
+			discover_want(d, id, 1, 1000, NULL), DISCOVER_ASKING);
+		pass(2);
+		assert_int_equal(n_probes, 3);
+		pass(400);
+	}
 }
 
 /* Others' questions push out what nobody has asked for lately. */
@@ -814,8 +966,12 @@ main(void)
 		TEST(test_mode),
 		TEST(test_own),
 		TEST(test_quorum),
+		TEST(test_quorum_of_both_families),
+		TEST(test_quorum_of_the_window),
+		TEST(test_may_have_quorum),
 		TEST(test_quorum_settings),
 		TEST(test_crowd),
+		TEST(test_nobody_in_a_crowd),
 		TEST(test_crowd_among_many),
 		TEST(test_crowd_grows),
 		TEST(test_crowd_of_a_content),

@@ -93,6 +93,7 @@ test_bad_lists(void **state)
 
 	fetch_init(&e, 1, 4);
 	op = fetch_read(&e, 0, MIB);
+	script_nobody(&e.x);
 	fetch_answer(&e, 1, ENV_PEER_LIST, ENV_PEER_REFUSED);
 	fetch_answer(&e, 2, ENV_PEER_LIST, ENV_PEER_BAD);
 	fetch_list(&e, 3, 0, 0);

@@ -13,6 +13,7 @@ test_window(void **state)
 
 	fetch_init(&e, 1, 1);
 	fetch_read(&e, 0, MIB);
+	script_nobody(&e.x);
 	fetch_list(&e, 1, 0, FETCH_BLOCKS);
 	assert_int_equal(fetch_count(&e, 1, ENV_PEER_BLOCK), 4);
 	for (unsigned n = 5; n <= 8; n++) {
@@ -77,7 +78,84 @@ test_waited_first(void **state)
 	fetch_done(&e);
 }
 
-/* Silence of one: the others first. */
+/* So many other hosts ask for the content's only segment. */
+static void
+asked_by(struct fetch_env *e, unsigned hosts)
+{
+	struct pccrd_probe probe = {.version = PCCRD_V1, .n_ids = 1};
+	struct discover_question q = {.interface = 1, .probe = &probe};
+	uint8_t uuid[PCCRD_UUID_SIZE] = {0};
+
+	script_time(&e->x, 2);
+	script_settle(&e->x);
+	assert_int_equal(e->n_probes, 1);
+	memcpy(probe.ids[0].bytes, e->ids[0], PCCRD_ID_SIZE);
+	for (unsigned i = 0; i < hosts; i++) {
+		uuid[0] = (uint8_t)i;
+		pccrd_urn_format(probe.message_id, uuid);
+		q.from = fetch_addr(40 + i);
+		discover_heard(service_discover(e->x.service), &q);
+	}
+}
+
+/* Blocks are asked for in the order of the content, so that who reads waits
+ * little; in a crowd only what is waited for is, and the rest in any order. */
+static void
+test_order(void **state)
+{
+	for (unsigned hosts = 2; hosts <= 3; hosts++) {
+		uint32_t last = 0, ordered = 0;
+		struct fetch_env e;
+
+		fetch_init(&e, 1, 1);
+		fetch_stream(&e, MIB);
+		asked_by(&e, hosts);
+		fetch_list(&e, 1, 0, FETCH_BLOCKS);
+		assert_int_equal(e.x.n_requests, 4);
+		assert_int_equal(e.x.requests[0]->block, 0);
+		for (size_t i = 1; i < FETCH_BLOCKS; i++) {
+			uint32_t block;
+
+			fetch_good(&e, 1, last);
+			if (e.x.n_requests == 0)
+				break;
+			block = e.x.requests[0]->block;
+			ordered += block == last + 1;
+			last = block;
+		}
+		if (hosts < 3)
+			assert_in_range(ordered, 40, FETCH_BLOCKS - 1);
+		else
+			assert_in_range(ordered, 0, 20);
+		fetch_all_good(&e);
+		/* All of it came nevertheless, once. */
+		assert_int_equal(service_counters(e.x.service)->peer_blocks,
+			FETCH_BLOCKS);
+		fetch_done(&e);
+	}
+}
+
+/* What is waited for is asked for in order in a crowd, too. */
+static void
+test_order_of_waited(void **state)
+{
+	struct fetch_env e;
+
+	fetch_init(&e, 1, 1);
+	for (uint64_t i = 0; i < 16; i++)
+		fetch_read(&e, i * 3 * 65536, 1);
+	asked_by(&e, 3);
+	for (uint32_t i = 0; i < 16; i++) {
+		for (uint32_t k = 0; k < e.x.n_requests; k++)
+			assert_true(fetch_find(&e, 1, ENV_PEER_BLOCK,
+					    (i + k) * 3) != NO_REQUEST);
+		fetch_good(&e, 1, i * 3);
+	}
+	assert_int_equal(e.x.n_requests, 0);
+	fetch_done(&e);
+}
+
+/* Silence of one: the others first, and after a few he is left alone. */
 static void
 test_timeouts_then_others(void **state)
 {
@@ -89,47 +167,15 @@ test_timeouts_then_others(void **state)
 	fetch_list(&e, 2, 0, FETCH_BLOCKS);
 	for (int i = 0; i < 3; i++)
 		fetch_answer(&e, 1, ENV_PEER_BLOCK, ENV_PEER_TIMEOUT);
-	/* Dropped, with one still out. */
-	assert_int_equal(fetch_count(&e, 1, ENV_PEER_BLOCK), 1);
+	/* Nobody waits for the one that was still out. */
+	assert_int_equal(fetch_count(&e, 1, ENV_PEER_BLOCK), 0);
 	assert_int_equal(fetch_count(&e, 2, ENV_PEER_BLOCK), 4);
 	while (fetch_count(&e, 2, ENV_PEER_BLOCK) > 0)
 		fetch_good(&e, 2, ANY_BLOCK);
-	fetch_good(&e, 1, ANY_BLOCK);
 	assert_int_equal(e.x.n_requests, 0);
 	assert_int_equal(fetch_peer(&e, 1).view.timeouts, 3);
-	assert_int_equal(fetch_peer(&e, 2).view.blocks, 15);
+	assert_int_equal(fetch_peer(&e, 2).view.blocks, 16);
 	fetch_done(&e);
-}
-
-/* Another user's session. */
-static struct session *
-other_user(struct fetch_env *e, uint64_t *ret_handle)
-{
-	static uint8_t room[2 * SCRIPT_AREA_HALF];
-	static const uint8_t tag[SESSION_TAG_SIZE] = "tag";
-	struct identity who = {.pid = 2, .uid = 2000};
-	struct session_slice s = script_slice(&e->x, e->ci, e->ci_len);
-	struct session *session;
-	uint64_t op;
-
-	memcpy(room, e->x.area, e->ci_len);
-	assert_int_equal(session_new(&session, e->x.service, &who,
-				 area_new(room, SCRIPT_AREA_HALF,
-					 SCRIPT_AREA_HALF, NULL, NULL),
-				 &script_session_ops, &e->x),
-		CORE_OK);
-	assert_int_equal(
-		session_content_open(session, tag, ret_handle), CORE_OK);
-	op = script_op(&e->x);
-	assert_int_equal(session_ci_add(session, op, *ret_handle,
-				 (uint32_t)e->ci_len, &s),
-		CORE_OK);
-	op = script_op(&e->x);
-	assert_int_equal(
-		session_ci_complete(session, op, *ret_handle), CORE_OK);
-	script_settle(&e->x);
-	assert_int_equal(fetch_op(e, op)->result.status, CORE_OK);
-	return session;
 }
 
 /* One user wants forty segments, then another one wants one: his is next, or
@@ -143,7 +189,7 @@ test_two_users(void **state)
 	unsigned n;
 
 	fetch_init(&e, 2, 1);
-	session = other_user(&e, &h);
+	session = fetch_other_user(&e, &h);
 	for (unsigned k = 0; k < 4; k++) {
 		op = script_op(&e.x);
 		assert_int_equal(session_block_read(e.x.session, op, e.handle,
@@ -184,7 +230,7 @@ test_two_users_want_the_same(void **state)
 	unsigned n;
 
 	fetch_init(&e, 2, 1);
-	session = other_user(&e, &h);
+	session = fetch_other_user(&e, &h);
 	for (size_t s = 0; s < 30; s++) {
 		op = script_op(&e.x);
 		start = e.info->segments[s].start;
@@ -237,6 +283,8 @@ main(void)
 		cmocka_unit_test(test_window),
 		cmocka_unit_test(test_fewest_first),
 		cmocka_unit_test(test_waited_first),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_order_of_waited),
 		cmocka_unit_test(test_timeouts_then_others),
 		cmocka_unit_test(test_two_users),
 		cmocka_unit_test(test_two_users_want_the_same),

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Readers, peers, jobs, the clock and the settings, all at random.  Whatever
- * happens: one completion for each operation, only right bytes, ranges that
- * follow each other, and nothing left behind.
+ * Readers of two users, peers, jobs, the clock and the settings, all at random.
+ * Whatever happens: one completion for each operation, only right bytes, ranges
+ * that follow each other, and nothing left behind.  In every second round the
+ * readers have all the time in the world: what they wait for must end by
+ * itself.
  *
  * SEED=n plays one round; SOAK=1 twenty times as many.
  */
@@ -17,11 +19,16 @@ struct reading {
 	uint64_t offset;
 	bool stream;
 	bool cancelled;
+	bool others; /* the other user's */
+	bool gone;   /* its session was closed under it */
 	bool counted;
 };
 
 struct play {
 	struct fetch_env e;
+	struct session *other;
+	uint64_t other_handle;
+	uint32_t patience_ms;
 	size_t n;
 	struct reading reads[SCRIPT_OPS_MAX / 2];
 };
@@ -51,13 +58,44 @@ read_something(struct play *p)
 	if (r->stream)
 		assert_int_equal(
 			session_stream_read(p->e.x.session, r->op, p->e.handle,
-				lens[below(5)], 1 + below(3000)),
+				lens[below(5)], 1 + below(p->patience_ms)),
 			CORE_OK);
 	else
-		assert_int_equal(
-			session_block_read(p->e.x.session, r->op, p->e.handle,
-				r->offset, lens[below(5)], 1 + below(3000)),
+		assert_int_equal(session_block_read(p->e.x.session, r->op,
+					 p->e.handle, r->offset, lens[below(5)],
+					 1 + below(p->patience_ms)),
 			CORE_OK);
+}
+
+static void
+read_for_other(struct play *p)
+{
+	struct reading *r;
+
+	if (p->n == ARRAY_LEN(p->reads))
+		return;
+	r = &p->reads[p->n++];
+	*r = (struct reading){
+		.op = script_op(&p->e.x),
+		.offset = below(FETCH_LEN),
+		.others = true,
+	};
+	assert_int_equal(
+		session_block_read(p->other, r->op, p->other_handle, r->offset,
+			1 + below(4000), 1 + below(p->patience_ms)),
+		CORE_OK);
+}
+
+/* The other user leaves in the middle, and comes again. */
+static void
+replace_other(struct play *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->reads[i].others &&
+			fetch_op(&p->e, p->reads[i].op)->completions == 0)
+			p->reads[i].gone = true;
+	session_free(p->other, true);
+	p->other = fetch_other_user(&p->e, &p->other_handle);
 }
 
 static void
@@ -175,10 +213,17 @@ happen(struct play *p)
 {
 	struct script *x = &p->e.x;
 
-	switch (below(40)) {
+	switch (below(42)) {
 	case 0:
 	case 1:
 		read_something(p);
+		break;
+	case 40:
+		read_for_other(p);
+		break;
+	case 41:
+		if (below(16) == 0)
+			replace_other(p);
 		break;
 	case 2:
 		cancel_something(p);
@@ -241,6 +286,8 @@ check_all(struct play *p)
 		const struct reading *r = &p->reads[i];
 		struct script_op *op = fetch_op(&p->e, r->op);
 
+		if (r->gone)
+			continue;
 		assert_int_equal(op->acks, 1);
 		assert_int_equal(op->completions, 1);
 		if (r->counted)
@@ -267,6 +314,20 @@ check_all(struct play *p)
 	}
 }
 
+/* Who is still asked for something does not give it. */
+static void
+refuse_all(struct play *p)
+{
+	struct script *x = &p->e.x;
+
+	while (x->n_requests > 0) {
+		script_answer(x, below((unsigned)x->n_requests),
+			below(3) ? ENV_PEER_EMPTY : ENV_PEER_TIMEOUT);
+		if (below(2) == 0)
+			script_settle(x);
+	}
+}
+
 static void
 check_seed(unsigned seed)
 {
@@ -275,17 +336,24 @@ check_seed(unsigned seed)
 
 	playing = seed;
 	srandom(seed);
+	p->patience_ms = seed / 6 % 2 ? 3000 : 1000000;
 	fetch_init(&p->e, 1 + (int)(seed & 1), seed / 2 % 3);
+	p->other = fetch_other_user(&p->e, &p->other_handle);
 	for (unsigned i = 0; i < EVENTS; i++)
 		happen(p);
-	/* All timers of reads, and what they lead to. */
+	/* All timers of reads, and what they lead to; or what ends otherwise,
+	 * after one time more that the branch was asked. */
 	for (unsigned i = 0; i < 2 * ARRAY_LEN(p->reads); i++) {
 		script_return(x);
 		script_settle(x);
-		script_time(x, 3100);
+		if (p->patience_ms > 3000)
+			refuse_all(p);
+		script_settle(x);
+		script_time(x, p->patience_ms > 3000 ? 350 : 3100);
 		script_settle(x);
 	}
 	check_all(p);
+	session_free(p->other, true);
 	assert_int_equal(
 		session_content_close(x->session, p->e.handle), CORE_OK);
 	script_settle(x);

@@ -246,6 +246,66 @@ test_silence_of_many(void **state)
 	fetch_done(&e);
 }
 
+/* The only one that was found dies long after that: the branch is asked who has
+ * it by now. */
+static void
+test_found_dies_later(void **state)
+{
+	struct fetch_env e;
+	uint64_t op;
+
+	fetch_init(&e, 1, 0);
+	op = fetch_read(&e, 0, MIB);
+	probed(&e, 1);
+	fetch_found(&e, 7, FETCH_BLOCKS);
+	fetch_good(&e, 7, 0);
+	fetch_check_read(&e, op, 0, 65536);
+	op = fetch_read(&e, 15 * 65536, 100);
+	script_nobody(&e.x);
+	script_time(&e.x, 20000);
+	script_settle(&e.x);
+	e.n_probes = 0;
+	assert_int_equal(fetch_count(&e, 7, ENV_PEER_BLOCK), 3);
+	for (int i = 0; i < 3; i++)
+		fetch_answer(&e, 7, ENV_PEER_BLOCK, ENV_PEER_TIMEOUT);
+	assert_int_equal(e.x.n_requests, 0);
+	fetch_check_pending(&e, op);
+	probed(&e, 1);
+	fetch_found(&e, 8, FETCH_BLOCKS);
+	fetch_good(&e, 8, 15);
+	fetch_check_read(&e, op, 15 * 65536, 100);
+	fetch_done(&e);
+}
+
+/* Also for segments that he was never asked for. */
+static void
+test_found_dies_for_all(void **state)
+{
+	struct fetch_env e;
+	uint64_t op[3];
+
+	fetch_init(&e, 2, 0);
+	for (size_t s = 0; s < 3; s++)
+		op[s] = read_segment(&e, s);
+	probed(&e, 1);
+	fetch_found(&e, 7, UINT32_MAX);
+	script_nobody(&e.x);
+	script_time(&e.x, 20000);
+	script_settle(&e.x);
+	assert_int_equal(e.x.n_requests, 2);
+	for (int i = 0; i < 3; i++)
+		fetch_answer(&e, 7, ENV_PEER_BLOCK, ENV_PEER_TIMEOUT);
+	assert_int_equal(e.x.n_requests, 0);
+	e.n_probes = 0;
+	probed(&e, 1);
+	assert_int_equal(e.probe.n_ids, 3);
+	fetch_found(&e, 8, UINT32_MAX);
+	fetch_all_good(&e);
+	for (size_t s = 0; s < 3; s++)
+		fetch_check_read(&e, op[s], e.info->segments[s].start, 1);
+	fetch_done(&e);
+}
+
 /* One in the settings that is switched off holds up few segments, since each
  * costs a reader a time-out; it is tried again after a while. */
 static void
@@ -504,6 +564,111 @@ test_obtained(void **state)
 	check_obtained(1, 2, false, true);
 }
 
+/* The application has the rest from the origin. */
+static void
+add_blocks(struct fetch_env *e, size_t first, size_t n)
+{
+	struct session_slice s;
+	uint64_t op;
+
+	for (size_t i = first; i < first + n; i++) {
+		size_t at = i * 65536, len = MIN_OF(65536, FETCH_LEN - at);
+
+		s = script_slice(&e->x, e->data + at, len);
+		op = script_op(&e->x);
+		assert_int_equal(session_data_add(e->x.session, op, e->handle,
+					 at, (uint32_t)len, &s),
+			CORE_OK);
+		script_settle(&e->x);
+		assert_int_equal(fetch_op(e, op)->result.status, CORE_OK);
+	}
+}
+
+/* Of version 1, so many blocks came from others (and the rest not, after a
+ * while). */
+static void
+check_last_added(uint32_t blocks, uint64_t wait_ms, bool want)
+{
+	struct fetch_env e;
+	uint32_t got = 0;
+
+	fetch_init(&e, 1, 0);
+	e.x.settings.quorum = 2;
+	e.x.settings.quorum_forget_ms = 1000000;
+	e.x.settings.backoff_max_ms = 65;
+	e.x.settings.uploads = 4;
+	fetch_fixed(&e, 1, 0);
+	fetch_read(&e, 0, 3 * 65536);
+	probed(&e, 1);
+	fetch_found(&e, 7, UINT32_MAX);
+	fetch_found(&e, 8, UINT32_MAX);
+	while (e.x.n_requests > 0)
+		if (got < blocks) {
+			got++;
+			fetch_good(&e, 0, ANY_BLOCK);
+		} else {
+			fetch_answer(&e, 0, ENV_PEER_BLOCK, ENV_PEER_EMPTY);
+		}
+	assert_int_equal(got, blocks);
+	script_nobody(&e.x);
+	script_time(&e.x, wait_ms);
+	script_settle(&e.x);
+	assert_int_equal(service_counters(e.x.service)->fetches_running, 0);
+	add_blocks(&e, 0, FETCH_BLOCKS - 1);
+	assert_true(answers(&e));
+	add_blocks(&e, FETCH_BLOCKS - 1, 1);
+	/* As another host's question. */
+	script_time(&e.x, 10000);
+	assert_true(answers(&e) == want);
+	fetch_done(&e);
+}
+
+/* The last block came by another way: enough have it nevertheless, unless
+ * nothing came from them, or that was long ago. */
+static void
+test_last_added(void **state)
+{
+	check_last_added(3, 1000, false);
+	check_last_added(1, 1000, false);
+	check_last_added(0, 1000, true);
+	check_last_added(3, 65000, true);
+}
+
+/* One user asks for very much; another one, who wants some of that and nothing
+ * else, does not wait until all of it was asked for. */
+static void
+test_asked_for_another(void **state)
+{
+	uint8_t id[PCCRD_ID_SIZE] = {0};
+	struct session *session;
+	struct fetch_env e;
+	uint64_t h, op;
+
+	fetch_init(&e, 2, 0);
+	session = fetch_other_user(&e, &h);
+	for (unsigned i = 0; i < 900; i++) {
+		memcpy(id, &i, sizeof(i));
+		assert_int_equal(
+			discover_want(service_discover(e.x.service), id, 2,
+				e.x.session->identity.uid, NULL),
+			DISCOVER_ASKING);
+	}
+	for (size_t s = 0; s < 3; s++)
+		read_segment(&e, s);
+	op = script_op(&e.x);
+	assert_int_equal(session_block_read(session, op, h,
+				 e.info->segments[1].start, 1, 60000),
+		CORE_OK);
+	script_settle(&e.x);
+	for (int k = 0; k < 45; k++) {
+		script_time(&e.x, 10);
+		script_settle(&e.x);
+	}
+	assert_int_equal(fetch_op(&e, op)->result.status, CORE_E_MISSING_DATA);
+	session_free(session, true);
+	fetch_done(&e);
+}
+
 /* A cancelled reader leaves the branch alone, too. */
 static void
 test_cancel_while_asking(void **state)
@@ -532,6 +697,8 @@ main(void)
 		cmocka_unit_test(test_friend_no_more),
 		cmocka_unit_test(test_friend_dies),
 		cmocka_unit_test(test_silence_of_many),
+		cmocka_unit_test(test_found_dies_later),
+		cmocka_unit_test(test_found_dies_for_all),
 		cmocka_unit_test(test_fixed_is_off),
 		cmocka_unit_test(test_room_for_who_has_it),
 		cmocka_unit_test(test_strikes),
@@ -540,6 +707,8 @@ main(void)
 		cmocka_unit_test(test_mode_left_while_asking),
 		cmocka_unit_test(test_found_and_mode_left),
 		cmocka_unit_test(test_obtained),
+		cmocka_unit_test(test_last_added),
+		cmocka_unit_test(test_asked_for_another),
 		cmocka_unit_test(test_cancel_while_asking),
 	};
 

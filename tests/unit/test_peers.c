@@ -142,8 +142,9 @@ test_reload(void **state)
 	script_done(&x);
 }
 
-/* Found hosts are left alone after three failures in a row, fixed ones are
- * not: somebody chose them. */
+/* Found hosts are left alone after three failures in a row, and at the first
+ * one after that; fixed ones, which somebody chose, for silence only and not
+ * for long. */
 static void
 test_failures(void **state)
 {
@@ -158,7 +159,15 @@ test_failures(void **state)
 	found = peers_heard(p, &a);
 	assert_int_equal(peers_fixed(p, &fixed, 1), 1);
 	for (int i = 0; i < 9; i++)
-		assert_false(i % 2 ? peer_silent(fixed) : peer_refused(fixed));
+		assert_false(peer_refused(fixed));
+	assert_true(peer_usable(fixed));
+	peer_good(fixed, 65552);
+	assert_false(peer_silent(fixed));
+	assert_false(peer_silent(fixed));
+	assert_true(peer_silent(fixed));
+	script_time(&x, 9999);
+	assert_false(peer_usable(fixed));
+	script_time(&x, 1);
 	assert_true(peer_usable(fixed));
 	assert_false(peer_silent(found));
 	assert_false(peer_refused(found));
@@ -171,6 +180,8 @@ test_failures(void **state)
 	assert_false(peer_usable(found));
 	script_time(&x, 1);
 	assert_true(peer_usable(found));
+	assert_true(peer_refused(found));
+	assert_false(peer_usable(found));
 	peer_unref(found);
 	peer_unref(fixed);
 	peers_free(p);
