@@ -401,6 +401,7 @@ build_network(struct manager *m)
 		.loop = m->loop,
 		.service = m->service,
 		.env = &m->host.env,
+		.retrieve = m->retrieve,
 		.state_folder = m->state_folder,
 		.passed = &m->passed,
 	};

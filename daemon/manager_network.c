@@ -28,6 +28,7 @@
 #include "daemon/net/http_server.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/netif.h"
+#include "daemon/net/retrieve.h"
 #include "daemon/net/serve.h"
 
 #define AGAIN_MS              30000u
@@ -39,6 +40,7 @@ struct network {
 	struct netif *netif;
 	struct discovery *discovery;
 	struct http_server *server;
+	struct retrieve *retrieve;
 	struct serve *serve;
 	struct http_listener *listener; /* NULL: does not listen */
 	struct passed *passed;
@@ -187,6 +189,7 @@ close_all(struct network *n)
 	discovery_stop(n->discovery);
 	listen_stop(n);
 	http_server_close_all(n->server);
+	retrieve_close_idle(n->retrieve);
 }
 
 static void
@@ -268,6 +271,7 @@ network_new(struct network **ret, const struct network_params *p)
 	if (n == NULL)
 		return err_new(-ENOMEM);
 	n->passed = p->passed;
+	n->retrieve = p->retrieve;
 	n->allow.local = true;
 	loop_alarm_init(&n->again, p->loop, on_again);
 	r = netif_new(&n->netif, p->loop, &none, interfaces_changed, n);

@@ -14,12 +14,14 @@
 struct discovery;
 struct loop;
 struct network;
+struct retrieve;
 struct service;
 
 struct network_params {
 	struct loop *loop;
 	struct service *service;
 	const struct env *env;
+	struct retrieve *retrieve;
 	const char *state_folder; /* stays */
 	struct passed *passed;    /* what is used of it is taken out */
 };

@@ -355,16 +355,23 @@ give_up(struct http_request *req)
 	host_settle(host);
 }
 
+void
+http_client_close_idle(struct http_client *client)
+{
+	struct http_link *link;
+
+	while ((link = TAILQ_FIRST(&client->idle)) != NULL)
+		link_drop_idle(link);
+}
+
 /* A host is gone with its last request, if none of its links is idle. */
 static void
 give_up_all(struct http_client *client)
 {
 	struct http_request *req;
-	struct http_link *link;
 	struct http_host *host;
 
-	while ((link = TAILQ_FIRST(&client->idle)) != NULL)
-		link_drop_idle(link);
+	http_client_close_idle(client);
 	while ((host = TAILQ_FIRST(&client->hosts)) != NULL) {
 		req = TAILQ_FIRST(&host->waiting);
 		if (req == NULL)

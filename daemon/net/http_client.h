@@ -84,4 +84,7 @@ void http_client_start(struct http_client *, struct http_request *);
  * unless the request had ended before.  Not after done. */
 void http_client_cancel(struct http_client *, struct http_request *);
 
+/* Connections that are kept for later requests. */
+void http_client_close_idle(struct http_client *);
+
 #endif

@@ -329,3 +329,9 @@ retrieve_cancel(struct retrieve *r, struct env_peer_request *asked)
 	x->cancelled = true;
 	http_client_cancel(r->http, &x->http);
 }
+
+void
+retrieve_close_idle(struct retrieve *r)
+{
+	http_client_close_idle(r->http);
+}

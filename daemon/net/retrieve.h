@@ -23,4 +23,7 @@ struct retrieve *retrieve_free(struct retrieve *);
 void retrieve_request(struct retrieve *, struct env_peer_request *);
 void retrieve_cancel(struct retrieve *, struct env_peer_request *);
 
+/* Closes the connections that nobody uses at present. */
+void retrieve_close_idle(struct retrieve *);
+
 #endif

@@ -395,6 +395,22 @@ test_idle_time(void **state)
 	assert_true(loop_now_ms() >= last_ms + 50);
 }
 
+static void
+test_idle_closed(void **state)
+{
+	struct http_env *f = *state;
+	struct http_try t;
+
+	assert_int_equal(try_ask(f, &t, 2000), HTTP_DONE);
+	try_expect(&t, "question");
+	assert_int_equal(f->peer.open, 1);
+	http_client_close_idle(f->client);
+	net_wait(f->loop, http_env_nobody_connected, f);
+	assert_int_equal(try_ask(f, &t, 2000), HTTP_DONE);
+	try_expect(&t, "question");
+	assert_int_equal(f->peer.accepted, 2);
+}
+
 /* As many idle connections as may run, no more: the oldest is closed. */
 static void
 test_idle_limit(void **state)
@@ -677,6 +693,7 @@ main(void)
 		HTTP_TEST(test_hosts_take_turns),
 		HTTP_TEST(test_ipv6),
 		HTTP_TEST(test_idle_time),
+		HTTP_TEST(test_idle_closed),
 		HTTP_TEST(test_idle_limit),
 		HTTP_TEST(test_no_proxy),
 		HTTP_TEST(test_few_descriptors),

@@ -14,11 +14,13 @@
 #include <unistd.h>
 
 #include "daemon/manager_network.h"
+#include "daemon/net/retrieve.h"
 #include "tests/unit/serve_site.h"
 
 #define NEGO_REQ "000000010000000000000018000000000000000100000002"
 
 static struct network *network;
+static struct retrieve *retrieve;
 static struct passed passed;
 
 static int
@@ -33,11 +35,14 @@ setup(void **state)
 static void
 begin(void)
 {
+	static const struct http_limits limits = {.per_host = 1, .total = 1};
 	const struct network_params params = {.loop = site.loop,
 		.service = site.service,
 		.env = &site.env,
+		.retrieve = retrieve = retrieve_new(site.loop, &limits),
 		.passed = &passed};
 
+	assert_non_null(retrieve);
 	assert_int_equal(network_new(&network, &params), 0);
 }
 
@@ -47,6 +52,7 @@ teardown(void **state)
 	if (network != NULL)
 		network_stop(network);
 	network = network_free(network);
+	retrieve = retrieve_free(retrieve);
 	passed_done(&passed);
 	return site_teardown(state);
 }
