@@ -359,6 +359,8 @@ end_carry(struct store_disk *m, struct commit *c)
 		to->dirty = true;
 		to->length = c->to_length;
 	}
+	/* Whoever is told of the commit's end sees the volumes as they are. */
+	c->to = NULL;
 	volume_release(m, to);
 }
 
