@@ -17,6 +17,7 @@ core_SRC := \
 	daemon/core/fetch_ask.c \
 	daemon/core/fetch_check.c \
 	daemon/core/fetch_choose.c \
+	daemon/core/fetch_kept.c \
 	daemon/core/fetch_source.c \
 	daemon/core/flush.c \
 	daemon/core/handle.c \
@@ -136,6 +137,7 @@ test_discover_answer_EXTRA := $(CORE_SCRIPT)
 FETCH_SCRIPT := $(CORE_SCRIPT) $(B)/obj/tests/unit/fetch_env.o
 test_fetch_EXTRA := $(FETCH_SCRIPT)
 test_fetch_choose_EXTRA := $(FETCH_SCRIPT)
+test_fetch_kept_EXTRA := $(FETCH_SCRIPT)
 test_fetch_random_EXTRA := $(FETCH_SCRIPT)
 test_fetch_random_LIBS := core store codec common
 test_fetch_source_EXTRA := $(FETCH_SCRIPT)

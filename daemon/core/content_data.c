@@ -264,7 +264,8 @@ spare_reuse(struct service *svc)
 static void
 spares_limit(struct service *svc)
 {
-	while (svc->n_spares > (svc->n_adds > 0 ? SPARES_MOST : SPARES_IDLE))
+	while (svc->n_spares >
+		(svc->n_adds + svc->n_kept > 0 ? SPARES_MOST : SPARES_IDLE))
 		free(spare_reuse(svc));
 }
 

@@ -6,7 +6,8 @@
  * runs for it at the moment, op->source what it waits on:
  *
  *	look    the store is asked which blocks of the read's window are there
- *	get     they are decrypted by a worker into the read half
+ *	get     they are decrypted by a worker into the read half, or copied
+ *	        there if they have just come from peers (fetch_kept.c)
  *	room    waits for the client to give back read ranges
  *	fetch   waits for a block to come from a peer; then looks again
  *	hole    the store is asked how far the missing range reaches
@@ -270,6 +271,14 @@ decrypt_part(struct bulk *bulk, const uint8_t *kp,
 	return true;
 }
 
+static uint8_t *
+out_of(const struct read_work *w)
+{
+	return w->range_len > 0
+		? area_read_at(w->content->session->area, w->range_offset)
+		: w->small;
+}
+
 /* On a worker. */
 static bool
 get_consume(struct store_get *get, size_t i, const struct store_block *block,
@@ -280,9 +289,6 @@ get_consume(struct store_get *get, size_t i, const struct store_block *block,
 	const struct pccrc_info *info = w->content->info;
 	uint64_t from = MAX_OF(pos->start, w->offset);
 	uint64_t to = MIN_OF(end_of(pos), w->offset + w->len);
-	uint8_t *out = w->range_len > 0
-		? area_read_at(w->content->session->area, w->range_offset)
-		: w->small;
 
 	if (block->plain_len != pos->len ||
 		block->cipher_len < (pos->len + 15) / 16 * 16 ||
@@ -290,7 +296,7 @@ get_consume(struct store_get *get, size_t i, const struct store_block *block,
 		return false;
 	return decrypt_part(bulk, info->segments[pos->segment].kp, block,
 		(uint32_t)(from - pos->start), (uint32_t)(to - pos->start),
-		out + (from - w->offset));
+		out_of(w) + (from - w->offset));
 }
 
 static void
@@ -367,6 +373,17 @@ read_most(const struct session *s)
 		READ_MAX, MAX_OF(area_read_size(s->area), INLINE_MAX));
 }
 
+/* The bytes were still in memory. */
+static void
+copy_done(void *ctx, bool ran)
+{
+	struct read_work *w = ctx;
+
+	for (size_t i = 0; !ran && i < w->n; i++)
+		w->refs[i].status = STORE_MISSING;
+	get_done(&w->u.get);
+}
+
 /* Somewhere for the bytes.  false: no room now; *ret_fatal: no memory. */
 static bool
 get_place(struct read_work *w, bool *ret_fatal)
@@ -414,7 +431,9 @@ get_start(struct read_work *w, struct op *op, size_t n, bool *ret_fatal)
 	w->u.get.consume = get_consume;
 	w->u.get.done = get_done;
 	service_of(w->content)->busy++;
-	store->ops->get(store, &w->u.get);
+	if (!fetch_kept_copy(
+		    w->content, w->offset, w->len, out_of(w), copy_done, w))
+		store->ops->get(store, &w->u.get);
 	return true;
 }
 

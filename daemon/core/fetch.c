@@ -15,7 +15,8 @@
  *	fetch_check     good bytes go to a worker to be decrypted and compared
  *	                with their hash, then into the store as they came
  *	                (fetch_check.c)
- *	fetch_block_end readable: its waiters are sent to read
+ *	fetch_block_end readable: its waiters are sent to read, mostly what is
+ *	                still in memory (fetch_kept.c)
  *
  * Blocks are bits in sets: waited for, got ahead, busy, lacking; a record is
  * made only for those that ops wait for.  So what an answer costs here does not
@@ -56,6 +57,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/fetch_kept.h"
 #include "daemon/core/fetch_priv.h"
 
 /* Of one user.  Above this many, segments are fetched only for those who wait
@@ -200,6 +202,7 @@ content_prepare(struct content *c)
 	LIST_INIT(&c->fetching->fetches);
 	c->fetching->content = c;
 	fetch_check_init(c->fetching);
+	fetch_kept_init(c->fetching);
 	return true;
 }
 
@@ -582,6 +585,7 @@ fetch_left(struct content *c)
 
 	if (c->fetching == NULL)
 		return;
+	fetch_kept_drop(c->fetching);
 	for (f = LIST_FIRST(&c->fetching->fetches); f != NULL; f = next) {
 		next = LIST_NEXT(f, of_content);
 		fetch_less(f);
@@ -597,6 +601,8 @@ fetch_content_free(struct content *c)
 		return;
 	assert(LIST_EMPTY(&fc->fetches) && TAILQ_EMPTY(&fc->arrived));
 	wheel_stop(&fc->timer);
+	fetch_kept_drop(fc);
+	assert(fc->n_kept == 0);
 	for (unsigned i = 0; i < fc->n_friends; i++)
 		peer_unref(fc->friends[i].peer);
 	free(fc);

@@ -44,6 +44,12 @@ enum fetch_state fetch_state(struct content *, size_t segment, uint32_t block);
 /* There is nobody to ask for any block of this segment. */
 bool fetch_nobody(struct content *, size_t segment);
 
+/* Copies [offset, +len) of the content by a job, if all of it has just come
+ * from peers for this very handle.  false: it has not, and done is not called.
+ * Who reads must have found the blocks in the store. */
+bool fetch_kept_copy(struct content *, uint64_t offset, uint32_t len,
+	uint8_t *dst, void (*done)(void *ctx, bool ran), void *ctx);
+
 /* The handle is closed: nothing is got ahead for it any more. */
 void fetch_left(struct content *);
 /* Its last reference is gone. */

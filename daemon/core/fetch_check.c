@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "codec/pccrr.h"
+#include "daemon/core/fetch_kept.h"
 #include "daemon/core/fetch_priv.h"
 
 #define SLOT_ALIGN 64u
@@ -27,6 +28,7 @@ struct batch {
 	struct core_job job;
 	struct content *content; /* reference */
 	uint8_t *buffer;
+	struct fetch_kept *kept; /* has the buffer, while it is stored */
 	size_t n;
 	struct fetch_request *requests[FETCH_BATCH];
 	uint8_t *plain[FETCH_BATCH]; /* in buffer */
@@ -183,6 +185,25 @@ stored(struct fetch_request *q, bool well)
 	fetch_request_free(q);
 }
 
+/* What is in the store now may be read from memory. */
+static void
+keep(struct batch *b)
+{
+	if (b->kept == NULL)
+		return;
+	for (size_t i = 0; i < b->n; i++) {
+		const struct fetch_request *q = b->requests[i];
+
+		if (b->refs[i].status == STORE_OK)
+			fetch_kept_add(b->kept,
+				fetch_segment(q->fetch)->start +
+					(uint64_t)q->peer.block *
+						PCCRC_BLOCK_SIZE,
+				plain_len(q), b->plain[i]);
+	}
+	fetch_kept_list(TAKE_PTR(b->kept));
+}
+
 static void
 put_done(struct store_put *put)
 {
@@ -192,6 +213,7 @@ put_done(struct store_put *put)
 	size_t n = b->n;
 
 	svc->busy--;
+	keep(b);
 	hold(b);
 	for (size_t i = 0; i < n; i++) {
 		fetches[i] = b->requests[i]->fetch;
@@ -248,6 +270,7 @@ judge(struct batch *b, bool ran)
 		fetches[i] = q->fetch;
 		if (ran && q->check == FETCH_GOOD) {
 			count_good(q);
+			b->plain[good] = b->plain[i];
 			b->requests[good++] = q;
 			continue;
 		}
@@ -267,8 +290,10 @@ check_done(struct core_job *job, bool ran)
 	struct content *c = content_ref(b->content);
 
 	c->fetching->n_checking--;
-	content_spare_give(svc, TAKE_PTR(b->buffer));
 	judge(b, ran);
+	if (b->n > 0)
+		b->kept = fetch_kept_new(c, &b->buffer);
+	content_spare_give(svc, TAKE_PTR(b->buffer));
 	if (b->n > 0)
 		insert(b);
 	else

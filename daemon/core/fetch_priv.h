@@ -7,6 +7,7 @@
  *   fetch_choose.c  who is asked for what next, fairly
  *   fetch_ask.c     requests and what answers mean
  *   fetch_check.c   verification of what came, insertion into the store
+ *   fetch_kept.c    what was verified, for who reads it at once
  */
 #ifndef CORE_FETCH_PRIV_H
 #define CORE_FETCH_PRIV_H
@@ -119,6 +120,9 @@ struct fetch_content {
 	uint64_t arrived_ms; /* the last one */
 	unsigned n_checking; /* jobs */
 	struct wheel_timer timer;
+	TAILQ_HEAD(, fetch_kept) kept; /* oldest first */
+	unsigned n_kept;               /* listed or not */
+	struct wheel_timer kept_timer;
 	unsigned n_friends;
 	struct fetch_friend friends[FETCH_FRIENDS];
 };

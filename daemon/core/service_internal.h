@@ -51,6 +51,7 @@ struct service {
 	SLIST_HEAD(, data_spare) spares;
 	unsigned n_spares;
 	unsigned n_adds;
+	unsigned n_kept;                  /* buffers that fetch_kept.c has */
 	struct wheel_timer sweep;         /* of the standing publications */
 	uint64_t swept;                   /* id of the last one */
 	LIST_HEAD(, info) standing_infos; /* cursors of theirs */
