@@ -14,6 +14,7 @@
 #include "daemon/core/service_internal.h"
 
 #define SEGMENTS_MOST 4096u
+#define CAUSE_MS      60000u
 #define BUCKETS       8192u
 
 struct entry {
@@ -27,6 +28,7 @@ struct entry {
 	uint32_t asked;
 	uint32_t answers;
 	enum ledger_trouble trouble;
+	uint64_t trouble_ms;
 	bool has_addr;
 	size_t n_sources;
 	struct ledger_source *sources; /* LEDGER_SOURCES, the latest first */
@@ -225,7 +227,12 @@ ledger_trouble(struct ledger *l, const uint8_t *id, size_t id_len,
 
 	if (e == NULL)
 		return;
+	/* That nobody is left follows from what the last one did. */
+	if (addr == NULL && e->trouble != LEDGER_FINE && e->has_addr &&
+		e->at_ms - e->trouble_ms < CAUSE_MS)
+		return;
 	e->trouble = trouble;
+	e->trouble_ms = e->at_ms;
 	e->has_addr = addr != NULL;
 	if (addr != NULL)
 		e->addr = *addr;

@@ -58,7 +58,8 @@ void ledger_block_from_application(
 	struct ledger *, const uint8_t *id, size_t id_len);
 void ledger_discovered(
 	struct ledger *, const uint8_t *id, size_t id_len, uint32_t answers);
-/* addr may be NULL. */
+/* addr may be NULL: a trouble with nobody in particular, which a minute long
+ * does not take the place of one with a host. */
 void ledger_trouble(struct ledger *, const uint8_t *id, size_t id_len,
 	enum ledger_trouble, const struct parse_addr *);
 /* false: nothing is known. */

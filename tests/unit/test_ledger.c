@@ -51,6 +51,16 @@ test_counts(void **state)
 	assert_true(v.has_addr);
 	assert_memory_equal(&v.addr.ss, &a.ss, a.len);
 	assert_int_equal(v.age_ms, 500);
+	/* That nobody is left is no news, until that is long ago. */
+	ledger_trouble(l, id, 32, LEDGER_NOBODY, NULL);
+	assert_true(ledger_find(l, id, 32, &v));
+	assert_int_equal(v.trouble, LEDGER_TIMEOUT);
+	assert_true(v.has_addr);
+	script_time(&x, 60000);
+	ledger_trouble(l, id, 32, LEDGER_NOBODY, NULL);
+	assert_true(ledger_find(l, id, 32, &v));
+	assert_int_equal(v.trouble, LEDGER_NOBODY);
+	assert_false(v.has_addr);
 	/* A longer id that begins like it is another one. */
 	{
 		uint8_t longer[64] = {0};
