@@ -112,7 +112,7 @@ const struct conf_row conf_table[] = {
 	RANGE("Discovery", "BackoffMax", CONF_TIME, backoff_max_us, 1 * MS,
 	    5 * S, "65ms", "longest wait before a probe is answered; at most "
 	    "ProbeTimeout"),
-	RANGE("Discovery", "QuorumSize", CONF_NUMBER, quorum_size, 0, 65536,
+	RANGE("Discovery", "QuorumSize", CONF_NUMBER, quorum_size, 0, 512,
 	    "10", "others with a segment that are enough; 0: never"),
 	RANGE("Discovery", "QuorumForget", CONF_TIME, quorum_forget_us,
 	    1 * S, 365 * DAY, "12h", "how long they are remembered"),

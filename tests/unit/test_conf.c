@@ -179,7 +179,7 @@ test_bad_values_keep_what_was(void **state)
 		{"Discovery", "BackoffMax", "0"},
 		{"Discovery", "BackoffMax", "999us"},
 		{"Discovery", "BackoffMax", "6s"},
-		{"Discovery", "QuorumSize", "65537"},
+		{"Discovery", "QuorumSize", "513"},
 		{"Discovery", "QuorumSize", "-1"},
 		{"Discovery", "QuorumForget", "0"},
 		{"Upload", "MaxSessions", "0"},

@@ -44,7 +44,7 @@ test_values(void **state)
 	static const char text[] =
 		"[Service]\nMode = distributed\n"
 		"[Discovery]\nProbeTimeout = 10001us\nBackoffMax = 1001us\n"
-		"QuorumSize = 65536\nQuorumForget = 365d\n"
+		"QuorumSize = 512\nQuorumForget = 365d\n"
 		"[Upload]\nMaxSessions = 16384\nTimeout = 1h\n"
 		"RateLimit = 16777215T\n";
 	struct conf *c = conf_new();
@@ -53,7 +53,7 @@ test_values(void **state)
 	assert_int_equal(s.policy.mode, MODE_DISTRIBUTED);
 	assert_int_equal(s.probe_timeout_ms, 11);
 	assert_int_equal(s.backoff_max_ms, 2);
-	assert_int_equal(s.quorum, 65536);
+	assert_int_equal(s.quorum, 512);
 	assert_true(s.quorum_forget_ms == UINT64_C(365) * 86400000);
 	assert_int_equal(s.uploads, 16384);
 	assert_int_equal(s.upload_timeout_ms, 3600000);
