@@ -76,6 +76,7 @@ INIH_LIBS = $(call pc,INIH_LIBS,inih)
 JANSSON_LIBS = $(call pc,JANSSON_LIBS,jansson)
 CMOCKA_LIBS = $(call pc,CMOCKA_LIBS,cmocka)
 LMDB_LIBS = $(call pc,LMDB_LIBS,lmdb)
+CURL_LIBS = $(call pc,CURL_LIBS,libcurl)
 EXPAT_LIBS = $(call pc,EXPAT_LIBS,expat)
 HTTP_PARSER_LIBS := -lhttp_parser
 XXHASH_LIBS = $(call pc,XXHASH_LIBS,libxxhash)

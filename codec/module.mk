@@ -3,6 +3,7 @@ codec_SRC := \
 	codec/bulk.c \
 	codec/bulk_mb.c \
 	codec/bulk_sha512.c \
+	codec/http_range.c \
 	codec/pccrc_build.c \
 	codec/pccrc_desc.c \
 	codec/pccrc_hash.c \
@@ -24,7 +25,8 @@ codec_SRC := \
 	codec/pccrr_crypt.c \
 	codec/pccrr_list.c \
 	codec/pccrr_nego.c \
-	codec/pccrr_seg.c
+	codec/pccrr_seg.c \
+	codec/pccrtp.c
 
 fuzz_pccrr_blklist_LIBS := codec common
 fuzz_pccrr_getblklist_LIBS := codec common

@@ -21,6 +21,7 @@ core_SRC := \
 	daemon/core/fetch_source.c \
 	daemon/core/flush.c \
 	daemon/core/handle.c \
+	daemon/core/hashed.c \
 	daemon/core/info.c \
 	daemon/core/ledger.c \
 	daemon/core/op.c \
@@ -50,6 +51,7 @@ net_SRC := \
 	daemon/net/http_conn.c \
 	daemon/net/http_conn_read.c \
 	daemon/net/http_conn_send.c \
+	daemon/net/http_date.c \
 	daemon/net/http_link.c \
 	daemon/net/http_server.c \
 	daemon/net/loop.c \
@@ -57,7 +59,9 @@ net_SRC := \
 	daemon/net/netif_addr.c \
 	daemon/net/retrieve.c \
 	daemon/net/serve.c \
-	daemon/net/serve_list.c
+	daemon/net/serve_list.c \
+	daemon/net/warm.c \
+	daemon/net/web.c
 
 HTTP_TALK := $(B)/obj/tests/unit/http_talk.o $(B)/obj/tests/unit/net_peer.o
 test_http_conn_EXTRA := $(HTTP_TALK)

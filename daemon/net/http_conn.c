@@ -392,6 +392,11 @@ http_conn_user(const struct http_conn *c)
 	return c->user;
 }
 
+void
+http_conn_warmed(struct http_conn *c)
+{
+}
+
 /* Beginning and end */
 
 void

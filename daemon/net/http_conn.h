@@ -35,10 +35,25 @@ struct http_service {
 	 * nor a call of the service.  whole: all of the answer is the kernel's;
 	 * else the connection is over. */
 	void (*ended)(void *ctx, struct http_conn *, bool whole);
+	/* The next len bytes of the file at offset are not in memory, and
+	 * sending them would make everybody wait for the disk: they are to be
+	 * read by a worker.  http_conn_warmed() has to follow, whatever came of
+	 * it, unless ended does.  NULL: sent all the same. */
+	void (*cold)(
+		void *ctx, struct http_conn *, uint64_t offset, uint64_t len);
 	void *ctx;
 };
 
-/* The body is head, then span bytes from memory or of a file. */
+/* A further part of a body. */
+struct http_part {
+	const void *head;
+	size_t head_len;
+	uint64_t offset;
+	uint64_t span;
+};
+
+/* The body is head, then span bytes from memory or of a file, then more parts
+ * of the same file. */
 struct http_answer {
 	unsigned status;
 	const char *type;   /* Content-Type, or NULL */
@@ -49,6 +64,8 @@ struct http_answer {
 	int fd;
 	uint64_t offset;
 	uint64_t span;
+	const struct http_part *parts; /* these and their heads stay, too */
+	size_t n_parts;
 	bool close; /* the connection, after this */
 };
 
@@ -58,6 +75,14 @@ const char *http_conn_path(const struct http_conn *, size_t *ret_len);
 /* The value of the first such header, without blanks round it; NULL: none. */
 const char *http_conn_header(
 	const struct http_conn *, const char *name, size_t *ret_len);
+/* All header fields in their order, each with its name and a value without
+ * blanks round it. */
+void http_conn_each_header(const struct http_conn *,
+	void (*fn)(void *ctx, const char *name, size_t name_len,
+		const char *value, size_t len),
+	void *ctx);
+/* HTTP/1.0, or the 1.1 of everybody else. */
+bool http_conn_is_old(const struct http_conn *);
 const uint8_t *http_conn_body(const struct http_conn *, size_t *ret_len);
 /* An IPv4 address is one, however it was accepted. */
 const struct parse_addr *http_conn_peer(const struct http_conn *);
@@ -66,9 +91,11 @@ void http_conn_set_user(struct http_conn *, void *);
 void *http_conn_user(const struct http_conn *);
 
 void http_conn_answer(struct http_conn *, const struct http_answer *);
+/* What cold() asked for has been read, or cannot be. */
+void http_conn_warmed(struct http_conn *);
 /* Closes the connection, soon, whatever of an answer has left. */
 void http_conn_abort(struct http_conn *);
-/* How much of the answer's span has left so far. */
+/* How much of the answer's spans has left so far. */
 uint64_t http_conn_span_sent(const struct http_conn *);
 
 /* For the server. */

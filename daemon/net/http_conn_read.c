@@ -425,6 +425,20 @@ http_conn_path(const struct http_conn *c, size_t *ret_len)
 	return (const char *)c->in.data + c->in.path;
 }
 
+void
+http_conn_each_header(const struct http_conn *c,
+	void (*fn)(void *ctx, const char *name, size_t name_len,
+		const char *value, size_t len),
+	void *ctx)
+{
+}
+
+bool
+http_conn_is_old(const struct http_conn *c)
+{
+	return c->parser.http_major == 1 && c->parser.http_minor == 0;
+}
+
 const uint8_t *
 http_conn_body(const struct http_conn *c, size_t *ret_len)
 {

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Files that are sent from where they lie: sendfile() of what is not in the
+ * page cache would make the whole loop wait for the disk, so a worker reads it
+ * first.
+ */
+#ifndef NET_WARM_H
+#define NET_WARM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/core/env.h"
+
+/* Is this part in the page cache, as far as its ends tell?  Where a file system
+ * cannot say, it is. */
+bool warm_is(int fd, uint64_t offset, uint64_t len);
+
+struct warm {
+	struct env_job job;
+	int fd; /* stays open until done */
+	uint64_t offset;
+	uint64_t len;
+	void (*done)(struct warm *);
+};
+/* done follows, later.  slow: the file system may stall (env.h). */
+void warm_start(struct warm *, const struct env *, bool slow);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A web root: its files by HTTP, and their content information to those who ask
+ * for PeerDist encoding (MS-PCCRTP).
+ */
+#ifndef NET_WEB_H
+#define NET_WEB_H
+
+#include <stdint.h>
+
+struct env;
+struct http_server;
+struct loop;
+struct service;
+struct web;
+
+struct web_settings {
+	const char *root;  /* absolute path of a folder */
+	uint64_t min_size; /* files up to this are never encoded */
+};
+
+#define WEB_COUNTERS(X) \
+	X(answers) \
+	X(plain_bytes) \
+	X(encoded) \
+	X(encoded_bytes) \
+	X(described_bytes) \
+	X(make_hash) \
+	X(missing_data) \
+	X(not_found)
+
+struct web_counters {
+#define X(name) uint64_t name;
+	WEB_COUNTERS(X)
+#undef X
+};
+
+/* Adds itself to the server's services as the last of them: it takes every
+ * path.  All of them outlive it, the connections excepted.  NULL when out of
+ * memory. */
+struct web *web_new(struct loop *, struct service *, const struct env *,
+	struct http_server *);
+/* Answers to come.  -errno: the root cannot be opened, and everything is
+ * answered 503 until it can. */
+int web_configure(struct web *, const struct web_settings *);
+const struct web_counters *web_counters(const struct web *);
+/* The server has no connection any more, or is gone, and the service is idle.
+ * NULL. */
+struct web *web_free(struct web *);
+
+#endif
