@@ -125,6 +125,10 @@ struct conf {
 	uint64_t upload_timeout_us;
 	uint64_t upload_rate; /* bytes a second; 0: no limit */
 
+	struct parse_addr web_listen;      /* len 0: off */
+	char web_root[CONF_VALUE_MAX + 1]; /* "": none */
+	uint64_t web_min_size;
+
 	unsigned log_level; /* index of conf_log_levels */
 
 	struct conf_value *values; /* conf_table_len of them */

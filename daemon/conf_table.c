@@ -21,6 +21,8 @@ static const char *const modes[] = {"local", "distributed", "hosted-client",
 	"hosted-server", "hybrid", NULL};
 static const char *const ciphers[] = {"aes-128", "aes-192", "aes-256", NULL};
 static const char *const word_auto[] = {"auto", NULL};
+static const char *const word_off[] = {"off", NULL};
+static const char *const word_none[] = {"-", NULL};
 
 /* clang-format off */
 #define AT(field) .offset = offsetof(struct conf, field)
@@ -146,9 +148,14 @@ const struct conf_row conf_table[] = {
 	LATER("HostedCacheServer", "VerifyOffers"),
 	LATER("HostedCacheServer", "AcceptUnencrypted"),
 	LATER("HostedCacheServer", "AlwaysInterested"),
-	LATER("Web", "Listen"),
-	LATER("Web", "Root"),
-	LATER("Web", "MinSize"),
+	PLAIN("Web", "Listen", CONF_ADDR, web_listen, "off",
+	    "where files of Root are given out by HTTP; off, or an address",
+	    .choices = word_off),
+	PLAIN("Web", "Root", CONF_PATH, web_root, "-",
+	    "folder of files for everybody who may connect; -: none",
+	    .choices = word_none),
+	RANGE("Web", "MinSize", CONF_SIZE, web_min_size, 0, UINT64_MAX, "64K",
+	    "files up to this are never given out by their hashes"),
 	LATER("Metrics", "Listen"),
 
 	CHOICE("Log", "Level", log_level, conf_log_levels, 5, "info",

@@ -37,7 +37,7 @@ struct conf_row {
 	size_t offset;         /* of the field in struct conf */
 	uint64_t min, max;
 	/* CONF_CHOICE: NULL-terminated; those from n_choices on are of a later
-	 * release.  CONF_NUMBER: a word for 0. */
+	 * release.  CONF_NUMBER, _PATH, _ADDR: a word for 0, none. */
 	const char *const *choices;
 	unsigned n_choices;
 	const char *default_text;

@@ -57,6 +57,13 @@ set_choice(void *field, const struct conf_row *row, const char *text,
 	return bad(ret_why, "is none of the words that are allowed");
 }
 
+/* The word that a setting has for none. */
+static bool
+is_none(const struct conf_row *row, const char *text)
+{
+	return row->choices != NULL && strcmp(row->choices[0], text) == 0;
+}
+
 static int
 set_number(void *field, const struct conf_row *row, const char *text,
 	const char **ret_why)
@@ -64,7 +71,7 @@ set_number(void *field, const struct conf_row *row, const char *text,
 	uint64_t v = 0;
 	int r;
 
-	if (row->choices != NULL && strcmp(row->choices[0], text) == 0) {
+	if (is_none(row, text)) {
 		*(uint64_t *)field = 0;
 		return 0;
 	}
@@ -137,6 +144,10 @@ set_path(void *field, const struct conf_row *row, const char *text,
 	size_t len = strlen(text);
 	char *path = field;
 
+	if (is_none(row, text)) {
+		path[0] = '\0';
+		return 0;
+	}
 	if (text[0] != '/')
 		return bad(ret_why, "must be an absolute path");
 	if (strcmp(row->name, "Socket") == 0 &&
@@ -150,7 +161,9 @@ static int
 set_addr(void *field, const struct conf_row *row, const char *text,
 	const char **ret_why)
 {
-	if (parse_addr_port(text, field) != 0)
+	if (is_none(row, text))
+		*(struct parse_addr *)field = (struct parse_addr){0};
+	else if (parse_addr_port(text, field) != 0)
 		return bad(ret_why,
 			"is not ADDRESS:PORT or [ADDRESS]:PORT; names are not "
 			"allowed");

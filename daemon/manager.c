@@ -51,6 +51,7 @@
 #include "daemon/manager_settings.h"
 #include "daemon/manager_socket.h"
 #include "daemon/manager_store.h"
+#include "daemon/manager_web.h"
 #include "daemon/net/loop.h"
 #include "daemon/net/retrieve.h"
 
@@ -76,6 +77,7 @@ struct manager {
 	struct secret secret;
 	struct passed passed;
 	struct network *network;
+	struct web_site *web;
 	struct control_socket socket;
 	struct listener *listener;
 	struct event *signals[_SIG_MAX];
@@ -191,6 +193,7 @@ apply_settings(struct manager *m, struct conf *conf)
 		return failed("New settings cannot be applied", r);
 	stores_configure(&m->stores, conf);
 	network_configure(m->network, conf);
+	web_site_configure(m->web, conf);
 	log_set_level((int)conf->log_level + LOG_ERR);
 	return 0;
 }
@@ -248,8 +251,10 @@ hook_status(void *ctx, struct json *j)
 	json_out_text(j, "from", m->socket.own ? "settings" : "systemd");
 	json_out_end_object(j);
 	network_put_listeners(m->network, j);
+	web_site_put_listeners(m->web, j);
 	json_out_end_array(j);
 	network_put_status(m->network, j);
+	web_site_put_status(m->web, j);
 }
 
 static void
@@ -318,6 +323,7 @@ on_stop_timer(struct loop_alarm *a)
 
 	m->listener = listener_free(m->listener);
 	network_stop(m->network);
+	web_site_stop(m->web);
 	if (service_idle(m->service) ||
 		loop_now_ms() - m->stop_ms > STOP_LIMIT_MS)
 		loop_stop(m->loop);
@@ -411,6 +417,23 @@ build_network(struct manager *m)
 		return failed("Network cannot start", r);
 	m->host.discovery = network_discovery(m->network);
 	network_configure(m->network, m->conf);
+	return 0;
+}
+
+static int
+build_web(struct manager *m)
+{
+	const struct web_site_params params = {
+		.loop = m->loop,
+		.service = m->service,
+		.env = &m->host.env,
+		.passed = &m->passed,
+	};
+	int r = web_site_new(&m->web, &params);
+
+	if (r != 0)
+		return failed("Web server cannot start", r);
+	web_site_configure(m->web, m->conf);
 	return 0;
 }
 
@@ -512,6 +535,8 @@ build(struct manager *m)
 	if (r == 0)
 		r = build_network(m);
 	if (r == 0)
+		r = build_web(m);
+	if (r == 0)
 		r = build_listener(m);
 	if (r == 0)
 		r = build_signals(m);
@@ -537,6 +562,7 @@ tear_down(struct manager *m)
 	m->listener = listener_free(m->listener);
 	control_socket_close(&m->socket);
 	m->host.discovery = NULL;
+	m->web = web_site_free(m->web);
 	m->network = network_free(m->network);
 	m->service = service_free(m->service);
 	m->retrieve = retrieve_free(m->retrieve);

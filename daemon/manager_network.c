@@ -24,6 +24,7 @@
 #include "common/macros.h"
 #include "daemon/core/service.h"
 #include "daemon/log.h"
+#include "daemon/manager_listen.h"
 #include "daemon/net/discovery.h"
 #include "daemon/net/http_server.h"
 #include "daemon/net/loop.h"
@@ -42,12 +43,10 @@ struct network {
 	struct http_server *server;
 	struct retrieve *retrieve;
 	struct serve *serve;
-	struct http_listener *listener; /* NULL: does not listen */
+	struct listening listening;
 	struct passed *passed;
-	bool own; /* the listener is, or would be, ours and not systemd's */
 	bool open;
 	bool stopped;
-	int error; /* why it does not listen, or 0 */
 	struct parse_addr listen;
 	struct conf_nets allow;
 	struct loop_alarm again;
@@ -86,49 +85,6 @@ interfaces_changed(void *ctx)
 		discovery_interfaces_changed(n->discovery);
 }
 
-static void
-listen_told(struct network *n, int error)
-{
-	char text[PARSE_ADDR_TEXT];
-
-	if (error == n->error)
-		return;
-	n->error = error;
-	parse_addr_format(text, &n->listen);
-	if (error != 0)
-		log_event(LOG_ERR, "Blocks cannot be served to peers",
-			LOG_STR("ADDRESS", text), LOG_ERRNO(-error));
-}
-
-static void
-listen_start(struct network *n)
-{
-	const struct http_filter filter = {allow, n};
-	char text[PARSE_ADDR_TEXT];
-	int r;
-
-	if (n->listener != NULL)
-		return;
-	r = http_server_listen(n->server, &n->listen, &filter, &n->listener);
-	listen_told(n, r);
-	if (r != 0) {
-		loop_alarm_start(&n->again, AGAIN_MS);
-		return;
-	}
-	parse_addr_format(text, &n->listen);
-	log_event(LOG_INFO, "Serves blocks to peers", LOG_STR("ADDRESS", text),
-		LOG_U64("PORT", http_listener_port(n->listener)));
-}
-
-static void
-listen_stop(struct network *n)
-{
-	loop_alarm_stop(&n->again);
-	n->error = 0;
-	if (n->own)
-		n->listener = http_listener_close(n->listener);
-}
-
 /* What systemd passed is used again after the mode was off. */
 static int
 another(int fd)
@@ -158,8 +114,7 @@ static void
 discovery_begin(struct network *n)
 {
 	bool running = discovery_running(n->discovery);
-	uint16_t port =
-		n->listener != NULL ? http_listener_port(n->listener) : 0;
+	uint16_t port = listening_port(&n->listening);
 	int fd4 = running ? -1 : another(n->passed->discovery_4);
 	int fd6 = running ? -1 : another(n->passed->discovery_6);
 	int r = discovery_start(n->discovery, port, fd4, fd6);
@@ -175,7 +130,7 @@ discovery_begin(struct network *n)
 static void
 open_all(struct network *n)
 {
-	listen_start(n);
+	listening_open(&n->listening, &n->listen);
 	discovery_begin(n);
 	n->open = true;
 }
@@ -186,8 +141,9 @@ close_all(struct network *n)
 	if (!n->open)
 		return;
 	n->open = false;
+	loop_alarm_stop(&n->again);
 	discovery_stop(n->discovery);
-	listen_stop(n);
+	listening_close(&n->listening);
 	http_server_close_all(n->server);
 	retrieve_close_idle(n->retrieve);
 }
@@ -195,7 +151,13 @@ close_all(struct network *n)
 static void
 on_again(struct loop_alarm *a)
 {
-	open_all(container_of(a, struct network, again));
+	discovery_begin(container_of(a, struct network, again));
+}
+
+static void
+on_retried(void *ctx)
+{
+	discovery_begin(ctx);
 }
 
 static void
@@ -243,21 +205,19 @@ network_configure(struct network *n, const struct conf *c)
 }
 
 static void
-adopt_listener(struct network *n)
+init_listening(struct network *n, struct loop *loop)
 {
-	const struct http_filter filter = {allow, n};
-	int r;
-
-	n->own = n->passed->retrieval < 0;
-	if (n->own)
-		return;
-	r = http_server_listen_fd(n->server, TAKE_FD(n->passed->retrieval),
-		&filter, &n->listener);
-	if (r == 0)
-		return;
-	n->own = true;
-	log_event(LOG_ERR, "Retrieval socket from systemd cannot be used",
-		LOG_ERRNO(-r));
+	n->listening = (struct listening){
+		.name = "retrieval",
+		.opened = "Serves blocks to peers",
+		.refused = "Blocks cannot be served to peers",
+		.server = n->server,
+		.filter = {allow, n},
+		.retried = on_retried,
+		.ctx = n,
+	};
+	listening_init(&n->listening, loop);
+	listening_adopt(&n->listening, TAKE_FD(n->passed->retrieval));
 }
 
 int
@@ -287,7 +247,7 @@ network_new(struct network **ret, const struct network_params *p)
 		return err_new(-ENOMEM);
 	}
 	discovery_set_filter(n->discovery, allow, n);
-	adopt_listener(n);
+	init_listening(n, p->loop);
 	*ret = n;
 	return 0;
 }
@@ -297,7 +257,7 @@ network_stop(struct network *n)
 {
 	n->stopped = true;
 	close_all(n);
-	n->listener = http_listener_close(n->listener);
+	listening_end(&n->listening);
 	http_server_close_all(n->server);
 }
 
@@ -324,23 +284,7 @@ network_discovery(struct network *n)
 void
 network_put_listeners(const struct network *n, struct json *j)
 {
-	struct parse_addr addr = n->listen;
-	char text[PARSE_ADDR_TEXT];
-
-	if (n->listener == NULL && n->error == 0)
-		return;
-	if (n->listener != NULL)
-		http_listener_address(n->listener, &addr);
-	parse_addr_format(text, &addr);
-	json_out_object(j, NULL);
-	json_out_text(j, "name", "retrieval");
-	json_out_text(j, "from", n->own ? "settings" : "systemd");
-	json_out_text(j, "address", text);
-	if (n->listener != NULL)
-		json_out_u64(j, "port", http_listener_port(n->listener));
-	if (n->error != 0)
-		json_out_text(j, "problem", strerror(-n->error));
-	json_out_end_object(j);
+	listening_put(&n->listening, j);
 }
 
 static void
@@ -374,27 +318,9 @@ put_discovery(const struct network *n, struct json *j)
 	json_out_end_object(j);
 }
 
-static void
-put_server(const struct network *n, struct json *j)
-{
-	const struct http_counters *c = http_server_counters(n->server);
-
-	json_out_object(j, "server");
-	json_out_u64(j, "connections", http_server_conns(n->server));
-	json_out_u64(j, "accepted", c->accepted);
-	json_out_u64(j, "not_allowed", c->filtered);
-	json_out_u64(j, "crowded", c->crowded);
-	json_out_u64(j, "displaced", c->displaced);
-	json_out_u64(j, "requests", c->requests);
-	json_out_u64(j, "refused", c->refused);
-	json_out_u64(j, "timed_out", c->timed_out);
-	json_out_u64(j, "broken", c->broken);
-	json_out_end_object(j);
-}
-
 void
 network_put_status(const struct network *n, struct json *j)
 {
 	put_discovery(n, j);
-	put_server(n, j);
+	server_put_counters(n->server, j);
 }

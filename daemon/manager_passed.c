@@ -40,12 +40,15 @@ is_discovery(int fd, int family)
 static int *
 place_of(struct passed *p, const char *name, int fd)
 {
-	if (strcmp(name, "control") == 0 &&
-		sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) > 0)
-		return &p->control;
-	if (strcmp(name, "retrieval") == 0 &&
-		sd_is_socket_inet(fd, AF_UNSPEC, SOCK_STREAM, 1, 0) > 0)
-		return &p->retrieval;
+	bool stream = sd_is_socket_inet(fd, AF_UNSPEC, SOCK_STREAM, 1, 0) > 0;
+	bool local = sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) > 0;
+
+	if (strcmp(name, "control") == 0)
+		return local ? &p->control : NULL;
+	if (strcmp(name, "retrieval") == 0)
+		return stream ? &p->retrieval : NULL;
+	if (strcmp(name, "web") == 0)
+		return stream || local ? &p->web : NULL;
 	if (strcmp(name, "discovery") != 0)
 		return NULL;
 	if (is_discovery(fd, AF_INET))
@@ -69,7 +72,7 @@ passed_take(struct passed *p)
 	CLEANUP(free_names) char **names = NULL;
 	int n = sd_listen_fds_with_names(1, &names);
 
-	*p = (struct passed){-1, -1, -1, -1};
+	*p = (struct passed){-1, -1, -1, -1, -1};
 	for (int i = 0; i < n; i++) {
 		int fd = SD_LISTEN_FDS_START + i;
 		int *place = place_of(p, names[i], fd);
@@ -87,8 +90,8 @@ passed_take(struct passed *p)
 void
 passed_done(struct passed *p)
 {
-	int *const all[] = {
-		&p->control, &p->retrieval, &p->discovery_4, &p->discovery_6};
+	int *const all[] = {&p->control, &p->retrieval, &p->discovery_4,
+		&p->discovery_6, &p->web};
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
 		if (*all[i] >= 0)

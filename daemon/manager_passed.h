@@ -9,6 +9,7 @@ struct passed {
 	int retrieval;   /* "retrieval" */
 	int discovery_4; /* "discovery", by their address family */
 	int discovery_6;
+	int web; /* "web", also one in the file system */
 };
 
 /* Once, at the start.  What has another name, or is another kind of socket

@@ -109,13 +109,15 @@ daemon_SRC := \
 	daemon/main.c \
 	daemon/manager.c \
 	daemon/manager_env.c \
+	daemon/manager_listen.c \
 	daemon/manager_network.c \
 	daemon/manager_passed.c \
 	daemon/manager_secret.c \
 	daemon/manager_secret_ask.c \
 	daemon/manager_settings.c \
 	daemon/manager_socket.c \
-	daemon/manager_store.c
+	daemon/manager_store.c \
+	daemon/manager_web.c
 
 # These need no more of the daemon than the settings.
 test_conf_LIBS := daemon common

@@ -75,7 +75,7 @@ def test_check_finds_nothing(folder):
 
 def test_check_names_file_and_line(folder):
     folder.config.write_text(
-        "[Service]\nEnable = perhaps\nColour = red\n\n[Web]\nListen = :80\n"
+        "[Service]\nEnable = perhaps\nColour = red\n\n[Metrics]\nListen = :80\n"
         "[Service]\nMode = hybrid\nnonsense\n")
     result = check(folder)
     assert result.code == 1

@@ -168,6 +168,12 @@ test_bad_values_keep_what_was(void **state)
 		{"Retrieval", "RequestTimeout", "2"},
 		{"Retrieval", "RequestTimeout", "2 s s"},
 		{"Retrieval", "RequestTimeout", "1d"},
+		{"Web", "Listen", "on"},
+		{"Web", "Listen", ":80"},
+		{"Web", "Listen", ""},
+		{"Web", "Root", "srv/www"},
+		{"Web", "Root", ""},
+		{"Web", "MinSize", "64X"},
 		{"Network", "RetrievalListen", "80"},
 		{"Network", "RetrievalListen", ":80"},
 		{"Network", "RetrievalListen", "[::]:65536"},
@@ -218,7 +224,8 @@ test_unknown_and_later_are_told(void **state)
 
 	assert_int_equal(
 		read_as(c,
-			"Enable = no\n[Service]\nenable = no\n[Web]\nListen = "
+			"Enable = no\n[Service]\nenable = "
+			"no\n[Metrics]\nListen = "
 			":80\n"
 			"[Nowhere]\nx=y\n[Access\nAdminGroup = root\nnonsense\n"
 			"Key ; = 1\n",
@@ -226,7 +233,7 @@ test_unknown_and_later_are_told(void **state)
 		0);
 	assert_told(&r, "F:1: .Enable: no such setting");
 	assert_told(&r, "F:3: Service.enable: no such setting");
-	assert_told(&r, "F:5: Web.Listen: not in this release");
+	assert_told(&r, "F:5: Metrics.Listen: not in this release");
 	assert_told(&r, "F:7: Nowhere.x: no such setting");
 	assert_told(&r, "F:8: section without ]");
 	assert_told(&r, "F:9: ?.AdminGroup: no such setting");
@@ -371,7 +378,8 @@ test_dump_reads_back(void **state)
 		"Peers=[::1]:8080\n[DataCache]\nMaxSize=70%\n"
 		"[Network]\nRetrievalListen=[fe80::1%3]:0\n"
 		"Interfaces=eth0 wlan0\nAllowPeers=local 10.0.0.0/8 ::1\n"
-		"[Upload]\nRateLimit=10M\n";
+		"[Upload]\nRateLimit=10M\n"
+		"[Web]\nListen=127.0.0.1:8080\nRoot=/srv/www\nMinSize=0\n";
 	struct reports r = {.n = 0};
 	struct conf *c = conf_new(), *again = conf_new();
 	struct conf_text t;
@@ -394,10 +402,33 @@ test_dump_reads_back(void **state)
 	assert_true(again->allow_peers.local);
 	assert_int_equal(again->allow_peers.n, 2);
 	assert_int_equal(again->upload_rate, 10u << 20);
+	assert_string_equal(again->web_root, "/srv/www");
+	assert_true(again->web_listen.len > 0);
+	assert_int_equal(again->web_min_size, 0);
 	buf_done(&one);
 	buf_done(&two);
 	conf_free(c);
 	conf_free(again);
+}
+
+/* What is none has a word of its own, and the last one counts. */
+static void
+test_off_and_none(void **state)
+{
+	struct reports r = {.n = 0};
+	struct conf *c = conf_new();
+
+	assert_int_equal(c->web_listen.len, 0);
+	assert_string_equal(c->web_root, "");
+	assert_int_equal(c->web_min_size, 65536);
+	read_as(c, "[Web]\nListen=[::1]:80\nRoot=/a\n", CONF_FROM_FILE, &r);
+	assert_true(c->web_listen.len > 0);
+	assert_string_equal(c->web_root, "/a");
+	read_as(c, "[Web]\nListen=off\nRoot=-\n", CONF_FROM_FILE, &r);
+	assert_int_equal(c->web_listen.len, 0);
+	assert_string_equal(c->web_root, "");
+	assert_string_equal(r.text, "");
+	conf_free(c);
 }
 
 static void
@@ -904,6 +935,7 @@ main(void)
 		cmocka_unit_test(test_set_refuses),
 		cmocka_unit_test(test_long_line_and_nul),
 		cmocka_unit_test(test_dump_reads_back),
+		cmocka_unit_test(test_off_and_none),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_state_file_order),
 		cmocka_unit_test(test_state_file_of_policy_folder),

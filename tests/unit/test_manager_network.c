@@ -27,7 +27,7 @@ static int
 setup(void **state)
 {
 	site_setup(state);
-	passed = (struct passed){-1, -1, -1, -1};
+	passed = (struct passed){-1, -1, -1, -1, -1};
 	network = NULL;
 	return 0;
 }

@@ -36,27 +36,32 @@ struct given {
 /* Where each place gets its socket from: a number, -1: it stays empty. */
 static const struct {
 	struct given given[SOCKETS_MAX];
-	int control, retrieval, discovery_4, discovery_6;
+	int control, retrieval, discovery_4, discovery_6, web;
 } cases[] = {
 	{{{"control", AF_UNIX, SOCK_STREAM, 0, 0, true},
 		 {"discovery", AF_INET6, SOCK_DGRAM, PCCRD_PORT, 1, false},
 		 {"retrieval", AF_INET6, SOCK_STREAM, 0, 0, true},
 		 {"discovery", AF_INET, SOCK_DGRAM, PCCRD_PORT, 0, false}},
-		0, 2, 3, 1},
+		0, 2, 3, 1, -1},
 	{{{"retrieval", AF_INET, SOCK_STREAM, 0, 0, true},
 		 {"retrieval", AF_INET6, SOCK_STREAM, 0, 1, true}},
-		-1, 0, -1, -1},
+		-1, 0, -1, -1, -1},
 	/* of both families: the other one could not be opened beside it */
 	{{{"discovery", AF_INET6, SOCK_DGRAM, PCCRD_PORT, 0, false}}, -1, -1,
-		-1, -1},
+		-1, -1, -1},
 	{{{"discovery", AF_INET, SOCK_DGRAM, PCCRD_PORT + 1, 0, false},
 		 {"discovery", AF_INET, SOCK_DGRAM, PCCRD_PORT, 0, false}},
-		-1, -1, 1, -1},
+		-1, -1, 1, -1, -1},
+	{{{"web", AF_INET, SOCK_DGRAM, 0, 0, false},
+		 {"web", AF_INET6, SOCK_STREAM, 0, 0, true},
+		 {"web", AF_UNIX, SOCK_STREAM, 0, 0, true}},
+		-1, -1, -1, -1, 1},
+	{{{"web", AF_UNIX, SOCK_STREAM, 0, 0, true}}, -1, -1, -1, -1, 0},
 	{{{"retrieval", AF_INET, SOCK_STREAM, 0, 0, false},
 		 {"retrieval", AF_INET, SOCK_DGRAM, 0, 0, false},
 		 {"discovery", AF_INET, SOCK_STREAM, 0, 0, true},
 		 {"other", AF_INET, SOCK_STREAM, 0, 0, true}},
-		-1, -1, -1, -1},
+		-1, -1, -1, -1, -1},
 };
 
 static void
@@ -146,13 +151,14 @@ run_case(size_t i)
 	if (!is_place(p.control, cases[i].control) ||
 		!is_place(p.retrieval, cases[i].retrieval) ||
 		!is_place(p.discovery_4, cases[i].discovery_4) ||
-		!is_place(p.discovery_6, cases[i].discovery_6))
+		!is_place(p.discovery_6, cases[i].discovery_6) ||
+		!is_place(p.web, cases[i].web))
 		return 3;
 	for (int k = 0; k < n; k++)
 		used += is_open(FIRST + k);
 	if (used !=
 		(p.control >= 0) + (p.retrieval >= 0) + (p.discovery_4 >= 0) +
-			(p.discovery_6 >= 0))
+			(p.discovery_6 >= 0) + (p.web >= 0))
 		return 4;
 	passed_done(&p);
 	for (int k = 0; k < n; k++)
@@ -188,7 +194,7 @@ test_none(void **state)
 	unsetenv("LISTEN_PID");
 	passed_take(&p);
 	assert_true(p.control == -1 && p.retrieval == -1 &&
-		p.discovery_4 == -1 && p.discovery_6 == -1);
+		p.discovery_4 == -1 && p.discovery_6 == -1 && p.web == -1);
 	passed_done(&p);
 }
 
