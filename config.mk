@@ -14,7 +14,7 @@ FUZZ ?=
 WERROR ?=
 B ?= build$(if $(FUZZ),-fuzz)$(if $(SAN),$(if $(filter thread,$(SAN)),-tsan,-san))
 
-VERSION := 0.3.0
+VERSION := 0.4.0
 SO_MAJOR := 1
 
 ifeq ($(origin CC),default)
