@@ -28,7 +28,8 @@ enum http_range_result {
 
 /* The ranges of a Range field, in its order, against a content of size bytes:
  * open-ended and suffix ranges resolved, ends cut off, those that lie wholly
- * behind the content left out.  ret has room for max. */
+ * behind the content left out.  An empty content has no ranges: from its start
+ * on is ignored, behind it is nothing.  ret has room for max. */
 enum http_range_result http_range_parse(const char *value, size_t len,
 	uint64_t size, struct http_range *ret, size_t max, size_t *ret_n);
 
@@ -36,8 +37,8 @@ enum http_range_result http_range_parse(const char *value, size_t len,
 /* "bytes 0-9/100" with its NUL. */
 void http_content_range_format(char text[HTTP_CONTENT_RANGE_TEXT],
 	const struct http_range *, uint64_t size);
-/* Strictly that form; a size of "*" gives has_size false.  false: anything
- * else, or a range beyond the size. */
+/* Strictly that form, no blanks around; a size of "*" gives has_size false.
+ * false: anything else, a range beyond the size, or a number over 2^64 - 2. */
 struct http_content_range {
 	struct http_range range;
 	bool has_size;

@@ -3,6 +3,7 @@ codec_SRC := \
 	codec/bulk.c \
 	codec/bulk_mb.c \
 	codec/bulk_sha512.c \
+	codec/http_list.c \
 	codec/http_range.c \
 	codec/pccrc_build.c \
 	codec/pccrc_desc.c \
@@ -33,3 +34,4 @@ fuzz_pccrr_getblklist_LIBS := codec common
 fuzz_pccrr_getblks_LIBS := codec common
 fuzz_pccrr_getseglist_LIBS := codec common
 fuzz_pccrr_seglist_LIBS := codec common
+test_pccrtp_client_LIBS := codec common

@@ -36,22 +36,26 @@ enum pccrtp_missing {
 
 /* What the fields of one message say.  Begins as {0}. */
 struct pccrtp_fields {
-	bool accepts;      /* Accept-Encoding has peerdist, and not with q=0 */
-	bool encoded;      /* Content-Encoding has peerdist */
-	bool other_coding; /* Content-Encoding has something beside identity */
+	bool accepts; /* Accept-Encoding has peerdist, and nowhere with q=0 */
+	bool refuses; /* Accept-Encoding has peerdist;q=0 or a wrong weight */
+	bool encoded; /* Content-Encoding has peerdist */
+	/* Content-Encoding has something beside identity and one peerdist */
+	bool other_coding;
 	/* X-P2P-PeerDist */
 	bool has_version;
 	bool contradicts; /* versions that differ, or one that is none */
 	struct pccrtp_version version;
 	enum pccrtp_missing missing;
 	bool has_length;
-	uint64_t length; /* ContentLength */
+	uint64_t length; /* ContentLength; UINT64_MAX: is no number */
 	/* X-P2P-PeerDistEx; a value that is no version counts as 0.0 */
 	bool has_ex;
 	bool has_min;
 	bool has_max;
 	struct pccrtp_version min_info;
 	struct pccrtp_version max_info;
+	bool has_make_hash;
+	bool has_hash_request;
 	bool make_hash;    /* MakeHashRequest=true */
 	bool hash_request; /* HashRequest=true */
 };
@@ -98,7 +102,7 @@ enum pccrtp_body {
 	PCCRTP_BODY_STRIPPED,
 };
 /* The body of a 200 or 206 with these fields.  body_len: its Content-Length,
- * UINT64_MAX: not told. */
+ * UINT64_MAX: not told; then to be asked again when it has come. */
 enum pccrtp_body pccrtp_response(
 	const struct pccrtp_fields *, uint64_t body_len);
 /* Does content information for [start, end) fit the answer that brought it?
