@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "daemon/manager_listen.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "common/macros.h"
 #include "daemon/log.h"
@@ -117,23 +119,36 @@ listening_port(const struct listening *l)
 	return l->listener != NULL ? http_listener_port(l->listener) : 0;
 }
 
+/* Only systemd passes one that is in the file system. */
+static void
+put_address(const struct parse_addr *addr, struct json *j)
+{
+	const struct sockaddr_un *un = (const void *)&addr->ss;
+	char text[sizeof(un->sun_path) + PARSE_ADDR_TEXT];
+
+	if (addr->ss.ss_family == AF_UNIX)
+		snprintf(text, sizeof(text), "unix:%.*s",
+			(int)sizeof(un->sun_path), un->sun_path);
+	else
+		parse_addr_format(text, addr);
+	json_out_text(j, "address", text);
+}
+
 void
 listening_put(const struct listening *l, struct json *j)
 {
 	struct parse_addr addr = l->addr;
-	char text[PARSE_ADDR_TEXT];
 
 	if (l->listener == NULL && l->error == 0)
 		return;
 	if (l->listener != NULL)
 		http_listener_address(l->listener, &addr);
-	parse_addr_format(text, &addr);
 	json_out_object(j, NULL);
 	json_out_text(j, "name", l->name);
 	json_out_text(j, "from", l->passed ? "systemd" : "settings");
-	json_out_text(j, "address", text);
-	if (l->listener != NULL)
-		json_out_u64(j, "port", http_listener_port(l->listener));
+	put_address(&addr, j);
+	if (listening_port(l) != 0)
+		json_out_u64(j, "port", listening_port(l));
 	if (l->error != 0)
 		json_out_text(j, "problem", strerror(-l->error));
 	json_out_end_object(j);

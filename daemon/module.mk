@@ -64,7 +64,12 @@ net_SRC := \
 	daemon/net/web.c
 
 HTTP_TALK := $(B)/obj/tests/unit/http_talk.o $(B)/obj/tests/unit/net_peer.o
-test_http_conn_EXTRA := $(HTTP_TALK)
+HTTP_STAGE := $(HTTP_TALK) $(B)/obj/tests/unit/http_stage.o
+test_http_conn_EXTRA := $(HTTP_STAGE)
+test_http_conn_cold_EXTRA := $(HTTP_STAGE)
+test_http_conn_cold_LIBS := net core store codec common
+test_http_conn_read_EXTRA := $(HTTP_STAGE)
+test_http_conn_send_EXTRA := $(HTTP_STAGE)
 test_http_server_EXTRA := $(HTTP_TALK)
 test_serve_EXTRA := $(HTTP_TALK) $(B)/obj/tests/unit/serve_site.o
 test_serve_list_EXTRA := $(test_serve_EXTRA)

@@ -9,6 +9,9 @@
  *   LINGERING <--- all sent, to be closed, the other side may still talk-+
  *   GONE: freed at the end of the pass
  *
+ * SENDING may have to wait in COLD, for the disk, until the service has had the
+ * next part of a file read.
+ *
  * run() goes from state to state until it has to wait for something: bytes, the
  * service, room in the socket, or the next pass of the loop, when this
  * connection has had its share of this one.  Its usual round is recv, handle,
@@ -46,6 +49,10 @@
 #define REQUESTS_PER_PASS 8u
 #define SPAN_PER_PASS     (1u << 20)
 
+/* What is in memory is taken to stay there for so long while a socket is
+ * full. */
+#define COOL_MS 1000u
+
 #define LINGER_MS  1000u
 #define LINGER_MAX (1u << 20) /* bytes */
 
@@ -70,9 +77,10 @@ on_alarm(struct loop_alarm *a)
 	uint64_t now = loop_now_ms();
 
 	c->alarm_ms = 0;
-	/* The service has its own time-outs; and whose turn comes in this pass
-	 * waits for nobody else. */
-	if (c->state == HTTP_CONN_HANDLING || c->again.queued) {
+	/* The service has its own time-outs, the disk takes its time, and whose
+	 * turn comes in this pass waits for nobody else. */
+	if (c->state == HTTP_CONN_HANDLING || c->state == HTTP_CONN_COLD ||
+		c->again.queued) {
 		set_due(c, c->set->limits.stall_ms);
 		return;
 	}
@@ -163,6 +171,19 @@ answer_sent(struct http_conn *c)
 	want_read(c, true);
 }
 
+/* Nothing is to be sent meanwhile, so the socket's room would only wake the
+ * loop.  true: the service did not take long. */
+static bool
+wait_for_disk(struct http_conn *c)
+{
+	const struct http_service *service = c->service;
+
+	want_write(c, false);
+	c->state = HTTP_CONN_COLD;
+	service->cold(service->ctx, c, c->out.warm_at, c->out.warm_len);
+	return c->state == HTTP_CONN_SENDING;
+}
+
 static bool
 step_send(struct http_conn *c, uint64_t *share)
 {
@@ -178,8 +199,11 @@ step_send(struct http_conn *c, uint64_t *share)
 	case HTTP_SEND_BLOCKED:
 		if (progress || !c->writing)
 			set_due(c, c->set->limits.stall_ms);
+		c->full_ms = loop_now_ms();
 		want_write(c, true);
 		return false;
+	case HTTP_SEND_COLD:
+		return wait_for_disk(c);
 	case HTTP_SEND_FAILED:
 		c->set->counters.broken++;
 		c->state = HTTP_CONN_GONE;
@@ -195,6 +219,7 @@ handle(struct http_conn *c)
 	c->handed = true;
 	c->user = NULL;
 	c->out.span_sent = 0;
+	c->out.spans_before = 0;
 	c->set->counters.requests++;
 	c->service->handle(c->service->ctx, c);
 }
@@ -310,7 +335,11 @@ on_again(struct loop_deferred *d)
 static void
 on_writable(evutil_socket_t fd, short what, void *arg)
 {
-	run(arg);
+	struct http_conn *c = arg;
+
+	if (loop_now_ms() - c->full_ms >= COOL_MS)
+		http_output_cools(c);
+	run(c);
 }
 
 static void
@@ -395,6 +424,12 @@ http_conn_user(const struct http_conn *c)
 void
 http_conn_warmed(struct http_conn *c)
 {
+	if (c->state == HTTP_CONN_GONE)
+		return;
+	assert(c->state == HTTP_CONN_COLD);
+	c->state = HTTP_CONN_SENDING;
+	if (!c->running)
+		loop_defer(c->set->loop, &c->again);
 }
 
 /* Beginning and end */

@@ -37,8 +37,9 @@ struct http_service {
 	void (*ended)(void *ctx, struct http_conn *, bool whole);
 	/* The next len bytes of the file at offset are not in memory, and
 	 * sending them would make everybody wait for the disk: they are to be
-	 * read by a worker.  http_conn_warmed() has to follow, whatever came of
-	 * it, unless ended does.  NULL: sent all the same. */
+	 * read by a worker.  http_conn_warmed() has to follow, from here or
+	 * later and whatever came of it, unless ended does; a worker that still
+	 * reads then must keep the file itself.  NULL: sent all the same. */
 	void (*cold)(
 		void *ctx, struct http_conn *, uint64_t offset, uint64_t len);
 	void *ctx;
@@ -53,7 +54,8 @@ struct http_part {
 };
 
 /* The body is head, then span bytes from memory or of a file, then more parts
- * of the same file. */
+ * of the file.  For HEAD its length is all that is sent of it; 204 and 304 have
+ * not even that. */
 struct http_answer {
 	unsigned status;
 	const char *type;   /* Content-Type, or NULL */
@@ -66,12 +68,15 @@ struct http_answer {
 	uint64_t span;
 	const struct http_part *parts; /* these and their heads stay, too */
 	size_t n_parts;
+	bool slow;  /* the file's system may stall: all of it is cold */
 	bool close; /* the connection, after this */
 };
 
 /* For the service that has the request; all of it stays until ended. */
 unsigned http_conn_method(const struct http_conn *);
 const char *http_conn_path(const struct http_conn *, size_t *ret_len);
+/* What follows the path, with its question mark; may be empty. */
+const char *http_conn_query(const struct http_conn *, size_t *ret_len);
 /* The value of the first such header, without blanks round it; NULL: none. */
 const char *http_conn_header(
 	const struct http_conn *, const char *name, size_t *ret_len);

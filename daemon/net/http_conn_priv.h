@@ -17,6 +17,7 @@ enum http_conn_state {
 	HTTP_CONN_RECEIVING, /* a part of one is */
 	HTTP_CONN_HANDLING,  /* a service has it */
 	HTTP_CONN_SENDING,   /* its answer */
+	HTTP_CONN_COLD,      /* the service reads what goes out next */
 	HTTP_CONN_LINGERING, /* said all, waits for the other side's end */
 	HTTP_CONN_GONE,      /* freed when its pass ends */
 	_HTTP_CONN_STATE_MAX,
@@ -46,14 +47,24 @@ struct http_input {
 	unsigned refusal; /* status, 0: none */
 };
 
+/* text and span are those of the part that is being sent. */
 struct http_output {
 	struct buf head; /* HTTP's and the service's */
-	size_t head_sent;
+	const uint8_t *text;
+	size_t text_len;
+	size_t text_sent;
 	const uint8_t *bytes;
 	int fd;
 	uint64_t offset;
 	uint64_t span;
 	uint64_t span_sent;
+	uint64_t spans_before;         /* bytes */
+	const struct http_part *parts; /* to come */
+	size_t n_parts;
+	/* What of the file is known to be in memory, or was to be. */
+	uint64_t warm_at;
+	uint64_t warm_len;
+	bool slow;
 	bool close;
 	bool linger;
 };
@@ -75,6 +86,7 @@ struct http_conn {
 	struct loop_alarm alarm;
 	uint64_t due_ms;   /* what the alarm is about */
 	uint64_t alarm_ms; /* when it goes off, at or before due_ms */
+	uint64_t full_ms;  /* when the socket was found full */
 	size_t drained;
 	http_parser parser;
 	struct http_input in;
@@ -115,6 +127,7 @@ enum http_send {
 	HTTP_SEND_DONE,
 	HTTP_SEND_BLOCKED,
 	HTTP_SEND_SHARE, /* enough for this pass */
+	HTTP_SEND_COLD,  /* warm_at and warm_len are to be read first */
 	HTTP_SEND_FAILED,
 };
 
@@ -126,6 +139,8 @@ bool http_output_refuse(struct http_conn *);
  * whether any byte left. */
 enum http_send http_output_send(
 	struct http_conn *, uint64_t *share, bool *ret_progress);
+/* Some time has passed: what was in memory may not be any more. */
+void http_output_cools(struct http_conn *);
 /* "100 Continue".  false: cannot be said. */
 bool http_output_continue(struct http_conn *);
 

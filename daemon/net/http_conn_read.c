@@ -13,8 +13,8 @@
  *
  * http-parser is not strict enough in a few places where leniency lets two
  * hosts see two different requests: blanks before the colon of a header, NUL in
- * a header, a transfer coding beside "chunked", be it the same again.  These
- * are refused here.
+ * a header, CR within a line, a header of several lines, a transfer coding
+ * beside "chunked", be it the same again.  These are refused here.
  */
 #include "daemon/net/http_conn_priv.h"
 
@@ -86,7 +86,7 @@ on_header_value(http_parser *p, const char *at, size_t len)
 }
 
 /* The path of "/path?query" and of "http://host/path"; none in "*" and
- * "host:port". */
+ * "host:port".  That of "http://host" is "/", like the one behind "http:". */
 static void
 find_path(struct http_conn *c)
 {
@@ -105,12 +105,16 @@ find_path(struct http_conn *c)
 		return;
 	}
 	http_parser_url_init(&parts);
-	if (c->parser.method == HTTP_CONNECT ||
-		http_parser_parse_url(url, in->url_len, 0, &parts) != 0 ||
-		!(parts.field_set & 1u << UF_PATH))
+	if (*url == '*' || c->parser.method == HTTP_CONNECT ||
+		http_parser_parse_url(url, in->url_len, 0, &parts) != 0)
 		return;
-	in->path += parts.field_data[UF_PATH].off;
-	in->path_len = parts.field_data[UF_PATH].len;
+	if (parts.field_set & 1u << UF_PATH) {
+		in->path += parts.field_data[UF_PATH].off;
+		in->path_len = parts.field_data[UF_PATH].len;
+	} else if (parts.field_set & 1u << UF_SCHEMA) {
+		in->path += parts.field_data[UF_SCHEMA].len + 1u;
+		in->path_len = 1;
+	}
 }
 
 static bool
@@ -119,32 +123,83 @@ is_blank(char ch)
 	return ch == ' ' || ch == '\t' || ch == '\r';
 }
 
-/* In the lines behind the one of at.  The head was found to be one, and lines
- * end in LF with or without CR. */
+/* The end of the request line. */
+static const char *
+first_line(const struct http_conn *c)
+{
+	return (const char *)c->in.data + c->in.url + c->in.url_len;
+}
+
+struct header {
+	const char *line;
+	const char *stop; /* its LF */
+	size_t name_len;
+	const char *value;
+	size_t len;
+};
+
+/* The line behind the one of at.  The head was found to be one, and lines end
+ * in LF with or without CR.  false: it is the empty one. */
+static bool
+next_header(const struct http_conn *c, const char *at, struct header *ret)
+{
+	const char *end = (const char *)c->in.data + c->in.end;
+	const char *stop, *colon;
+
+	*ret = (struct header){0};
+	at = memchr(at, '\n', (size_t)(end - at));
+	if (at == NULL)
+		return false;
+	ret->line = ++at;
+	stop = memchr(at, '\n', (size_t)(end - at));
+	if (stop == NULL || *at == '\r' || *at == '\n')
+		return false;
+	ret->stop = stop;
+	colon = memchr(at, ':', (size_t)(stop - at));
+	if (colon == NULL)
+		return true;
+	ret->name_len = (size_t)(colon - at);
+	at = colon + 1;
+	while (at < stop && is_blank(*at))
+		at++;
+	while (stop > at && is_blank(stop[-1]))
+		stop--;
+	ret->value = at;
+	ret->len = (size_t)(stop - at);
+	return true;
+}
+
+/* Does everybody see the same lines?  CR is but a part of a line's end, and no
+ * line is the rest of another. */
+static bool
+are_lines(const struct http_conn *c)
+{
+	struct header h = {.stop = first_line(c)};
+
+	while (next_header(c, h.stop, &h)) {
+		const char *cr =
+			memchr(h.line, '\r', (size_t)(h.stop - h.line));
+
+		if (h.name_len == 0 || is_blank(*h.line) ||
+			(cr != NULL && cr + 1 != h.stop))
+			return false;
+	}
+	return h.line != NULL && (*h.line != '\r' || h.line[1] == '\n');
+}
+
+/* In the lines behind the one of at. */
 static const char *
 header_behind(const struct http_conn *c, const char *at, const char *name,
 	size_t *ret_len)
 {
-	const char *end = (const char *)c->in.data + c->in.end;
 	size_t len = strlen(name);
+	struct header h = {.stop = at};
 
-	while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
-		const char *stop;
-
-		at++;
-		stop = memchr(at, '\n', (size_t)(end - at));
-		if (stop == NULL || *at == '\r' || *at == '\n')
-			return NULL;
-		if ((size_t)(stop - at) <= len || at[len] != ':' ||
-			strncasecmp(at, name, len) != 0)
+	while (next_header(c, h.stop, &h)) {
+		if (h.name_len != len || strncasecmp(h.line, name, len) != 0)
 			continue;
-		at += len + 1;
-		while (at < stop && is_blank(*at))
-			at++;
-		while (stop > at && is_blank(stop[-1]))
-			stop--;
-		*ret_len = (size_t)(stop - at);
-		return at;
+		*ret_len = h.len;
+		return h.value;
 	}
 	return NULL;
 }
@@ -196,6 +251,8 @@ on_headers_complete(http_parser *p)
 	p->upgrade = 0;
 	if (p->http_major != 1)
 		return refuse(c, 505);
+	if (!are_lines(c))
+		return refuse(c, 400);
 	if ((p->flags & F_CHUNKED) &&
 		(p->http_minor == 0 || !is_chunked_once(c)))
 		return refuse(c, p->http_minor == 0 ? 400 : 501);
@@ -407,9 +464,7 @@ http_input_parse(struct http_conn *c)
 const char *
 http_conn_header(const struct http_conn *c, const char *name, size_t *ret_len)
 {
-	return header_behind(c,
-		(const char *)c->in.data + c->in.url + c->in.url_len, name,
-		ret_len);
+	return header_behind(c, first_line(c), name, ret_len);
 }
 
 unsigned
@@ -431,12 +486,31 @@ http_conn_each_header(const struct http_conn *c,
 		const char *value, size_t len),
 	void *ctx)
 {
+	struct header h = {.stop = first_line(c)};
+
+	while (next_header(c, h.stop, &h))
+		fn(ctx, h.line, h.name_len, h.value, h.len);
 }
 
 bool
 http_conn_is_old(const struct http_conn *c)
 {
 	return c->parser.http_major == 1 && c->parser.http_minor == 0;
+}
+
+const char *
+http_conn_query(const struct http_conn *c, size_t *ret_len)
+{
+	const struct http_input *in = &c->in;
+	const char *at = (const char *)in->data + in->path + in->path_len;
+	size_t len = in->url + in->url_len - in->path - in->path_len;
+	const char *fragment;
+
+	if (in->path_len == 0 || len == 0 || *at != '?')
+		len = 0;
+	fragment = len > 0 ? memchr(at, '#', len) : NULL;
+	*ret_len = fragment != NULL ? (size_t)(fragment - at) : len;
+	return at;
 }
 
 const uint8_t *

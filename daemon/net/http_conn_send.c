@@ -3,7 +3,13 @@
  * HTTP's head and the first bytes of the body are put together in one buffer,
  * which the connection keeps.  A span of memory goes out with it in one call; a
  * span of a file follows by sendfile, and MSG_MORE keeps the two in one
- * segment.
+ * segment.  Further parts go the same way, one after the other.
+ *
+ * sendfile() of what is not in the page cache would make everybody wait for the
+ * disk.  Where the service can have it read, the next part of the file is
+ * looked at before anything of it is sent, its text included: MSG_MORE would
+ * hold that back meanwhile.  What was looked at or read is not looked at again,
+ * be it that reading failed: sendfile() finds out why.
  *
  * One sendfile() ends where its pipe of 16 pages does.  A block begins anywhere
  * in a page, so all of it is two pipes full; sent by one call, both reach TCP
@@ -20,6 +26,7 @@
 #include <sys/uio.h>
 
 #include "common/macros.h"
+#include "daemon/net/warm.h"
 
 #define HEAD_MAX  (1u << 20)
 #define HEAD_KEPT 4096u /* of an idle connection */
@@ -77,8 +84,16 @@ put_connection(struct http_conn *c, struct buf *b)
 {
 	if (c->out.close)
 		put(b, "Connection: close\r\n");
-	else if (c->parser.http_major == 1 && c->parser.http_minor == 0)
+	else if (http_conn_is_old(c))
 		put(b, "Connection: keep-alive\r\n");
+}
+
+/* Neither of these has a body, nor the length of one. */
+static bool
+is_bodiless(unsigned status)
+{
+	return status == HTTP_STATUS_NO_CONTENT ||
+		status == HTTP_STATUS_NOT_MODIFIED;
 }
 
 static void
@@ -90,10 +105,37 @@ begin(struct http_conn *c, unsigned status, uint64_t len)
 		buf_init(b, HEAD_MAX);
 	buf_reset(b);
 	put_status(b, status);
-	put(b, "Content-Length: ");
-	put_number(b, len);
-	put(b, "\r\n");
+	if (!is_bodiless(status)) {
+		put(b, "Content-Length: ");
+		put_number(b, len);
+		put(b, "\r\n");
+	}
 	put_connection(c, b);
+}
+
+/* The head is whole.  false: no memory. */
+static bool
+end(struct http_output *out)
+{
+	out->text = out->head.data;
+	out->text_len = out->head.len;
+	out->text_sent = 0;
+	out->span = 0;
+	out->span_sent = 0;
+	out->spans_before = 0;
+	out->n_parts = 0;
+	out->warm_len = 0;
+	return buf_error(&out->head) == 0;
+}
+
+static uint64_t
+body_len(const struct http_answer *a)
+{
+	uint64_t len = a->head_len + a->span;
+
+	for (size_t i = 0; i < a->n_parts; i++)
+		len += a->parts[i].head_len + a->parts[i].span;
+	return len;
 }
 
 bool
@@ -101,11 +143,11 @@ http_output_set(struct http_conn *c, const struct http_answer *a)
 {
 	struct http_output *out = &c->out;
 	struct buf *b = &out->head;
-	bool silent = c->parser.method == HTTP_HEAD;
+	bool silent = c->parser.method == HTTP_HEAD || is_bodiless(a->status);
 
 	out->close = a->close || !c->in.keep_alive;
 	out->linger = out->close && a->status >= 400;
-	begin(c, a->status, a->head_len + a->span);
+	begin(c, a->status, body_len(a));
 	if (a->type != NULL) {
 		put(b, "Content-Type: ");
 		put(b, a->type);
@@ -116,13 +158,18 @@ http_output_set(struct http_conn *c, const struct http_answer *a)
 	put(b, "\r\n");
 	if (!silent && a->head_len > 0)
 		buf_append(b, a->head, a->head_len);
-	out->head_sent = 0;
+	if (!end(out))
+		return false;
+	if (silent)
+		return true;
 	out->bytes = a->bytes;
 	out->fd = a->fd;
+	out->slow = a->slow;
 	out->offset = a->offset;
-	out->span = silent ? 0 : a->span;
-	out->span_sent = 0;
-	return buf_error(b) == 0;
+	out->span = a->span;
+	out->parts = a->parts;
+	out->n_parts = a->n_parts;
+	return true;
 }
 
 bool
@@ -137,10 +184,7 @@ http_output_refuse(struct http_conn *c)
 	if (c->in.refusal == 405)
 		put_methods(b, c->service != NULL ? c->service->methods : 0);
 	put(b, "\r\n");
-	out->head_sent = 0;
-	out->span = 0;
-	out->span_sent = 0;
-	return buf_error(b) == 0;
+	return end(out);
 }
 
 bool
@@ -153,15 +197,15 @@ http_output_continue(struct http_conn *c)
 		(ssize_t)sizeof(text) - 1;
 }
 
-/* The rest of the head, with as much of a span in memory as may go. */
+/* The rest of the text, with as much of a span in memory as may go. */
 static ssize_t
 send_memory(struct http_conn *c, uint64_t share)
 {
 	struct http_output *out = &c->out;
 	uint64_t left = MIN_OF(out->span - out->span_sent, share);
 	struct iovec iov[2] = {
-		{.iov_base = out->head.data + out->head_sent,
-			.iov_len = out->head.len - out->head_sent},
+		{.iov_base = (void *)(out->text + out->text_sent),
+			.iov_len = out->text_len - out->text_sent},
 	};
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 1};
 
@@ -179,35 +223,89 @@ send_memory(struct http_conn *c, uint64_t share)
 static void
 count_memory(struct http_output *out, size_t n, uint64_t *share)
 {
-	size_t head = MIN_OF(n, out->head.len - out->head_sent);
+	size_t text = MIN_OF(n, out->text_len - out->text_sent);
 
-	out->head_sent += head;
-	out->span_sent += n - head;
-	*share -= n - head;
+	out->text_sent += text;
+	out->span_sent += n - text;
+	*share -= n - text;
+}
+
+/* How much of the span one call may take: to the end of the pipe, of the share,
+ * and of what was looked at. */
+static size_t
+piece_at(const struct http_output *out, uint64_t at, uint64_t share)
+{
+	uint64_t piece = PIPE_SIZE - at % PIPE_PAGE;
+
+	piece = MIN_OF(piece, share);
+	piece = MIN_OF(piece, out->span - out->span_sent);
+	if (out->warm_len > 0)
+		piece = MIN_OF(piece, out->warm_at + out->warm_len - at);
+	return piece;
 }
 
 static ssize_t
 send_some(struct http_conn *c, uint64_t *share)
 {
 	struct http_output *out = &c->out;
-	off_t offset = (off_t)(out->offset + out->span_sent);
-	uint64_t piece = PIPE_SIZE - (uint64_t)offset % PIPE_PAGE;
+	uint64_t at = out->offset + out->span_sent;
+	off_t offset = (off_t)at;
 	ssize_t n;
 
-	if (out->head_sent < out->head.len || out->bytes != NULL) {
+	if (out->text_sent < out->text_len || out->bytes != NULL) {
 		n = send_memory(c, *share);
 		if (n > 0)
 			count_memory(out, (size_t)n, share);
 		return n;
 	}
-	piece = MIN_OF(piece, *share);
-	n = sendfile(c->fd, out->fd, &offset,
-		MIN_OF(out->span - out->span_sent, piece));
+	n = sendfile(c->fd, out->fd, &offset, piece_at(out, at, *share));
 	if (n > 0) {
 		out->span_sent += (uint64_t)n;
 		*share -= (uint64_t)n;
 	}
 	return n;
+}
+
+/* To the next part, if this one has left.  false: all of them have. */
+static bool
+has_more(struct http_output *out)
+{
+	while (out->text_sent == out->text_len && out->span_sent == out->span) {
+		const struct http_part *part = out->parts;
+
+		if (out->n_parts == 0)
+			return false;
+		out->parts++;
+		out->n_parts--;
+		out->text = part->head;
+		out->text_len = part->head_len;
+		out->text_sent = 0;
+		out->spans_before += out->span;
+		out->bytes = NULL;
+		out->offset = part->offset;
+		out->span = part->span;
+		out->span_sent = 0;
+	}
+	return true;
+}
+
+/* Looks at what may leave now, but has a whole window read. */
+static bool
+is_cold(struct http_conn *c, uint64_t share)
+{
+	struct http_output *out = &c->out;
+	uint64_t at = out->offset + out->span_sent;
+	uint64_t left = out->span - out->span_sent;
+
+	if (left == 0 || out->bytes != NULL || c->service->cold == NULL ||
+		at - out->warm_at < out->warm_len)
+		return false;
+	out->warm_at = at;
+	out->warm_len = MIN_OF(left, share);
+	if (!out->slow && warm_is(out->fd, at, out->warm_len))
+		return false;
+	out->warm_len = MIN_OF(left, WARM_WINDOW);
+	return true;
 }
 
 enum http_send
@@ -216,11 +314,13 @@ http_output_send(struct http_conn *c, uint64_t *share, bool *ret_progress)
 	struct http_output *out = &c->out;
 
 	*ret_progress = false;
-	while (out->head_sent < out->head.len || out->span_sent < out->span) {
+	while (has_more(out)) {
 		ssize_t n;
 
 		if (*share == 0)
 			return HTTP_SEND_SHARE;
+		if (is_cold(c, *share))
+			return HTTP_SEND_COLD;
 		n = send_some(c, share);
 		if (n > 0)
 			*ret_progress = true;
@@ -234,8 +334,14 @@ http_output_send(struct http_conn *c, uint64_t *share, bool *ret_progress)
 	return HTTP_SEND_DONE;
 }
 
+void
+http_output_cools(struct http_conn *c)
+{
+	c->out.warm_len = 0;
+}
+
 uint64_t
 http_conn_span_sent(const struct http_conn *c)
 {
-	return c->out.span_sent;
+	return c->out.spans_before + c->out.span_sent;
 }

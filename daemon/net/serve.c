@@ -6,13 +6,12 @@
  * every case.
  *
  * A block is sent from where it lies: the message up to the ciphertext is built
- * here, ciphertext and tail go by sendfile.  That would make the whole loop
- * wait for the disk when the block is not in the page cache, so this is looked
- * at before, and a worker reads the block first if need be.  A rate limit may
- * delay it as well.  All that such a request needs while it waits is a struct
- * serve_block, of which some are kept for the next ones.
+ * here, ciphertext and tail go by sendfile, once a worker has read them if they
+ * are not in the page cache.  A rate limit may delay it as well.  All that such
+ * a request needs while it waits is a struct serve_block, of which some are
+ * kept for the next ones.
  *
- *   lend --(rate limit: alarm)--> warm? --(no: worker)--> answer --> ended
+ *   lend --(rate limit: alarm)--> answer --(cold: worker)--> sent --> ended
  *
  * The connection may end at any of these points, and with it the upload; only
  * while a worker reads, the loan must wait for it.
@@ -22,13 +21,9 @@
 #include "daemon/net/serve.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include <http_parser.h>
 
@@ -36,11 +31,10 @@
 #include "daemon/core/service.h"
 #include "daemon/net/http_server.h"
 #include "daemon/net/serve_priv.h"
+#include "daemon/net/warm.h"
 
 #define TYPE        "application/octet-stream"
 #define BLOCKS_KEPT 64u /* unused ones */
-#define PAGE        4096u
-#define NOBODY      UINT32_MAX /* as whose the workers read */
 
 /* A block on its way. */
 struct serve_block {
@@ -50,8 +44,9 @@ struct serve_block {
 	LIST_ENTRY(serve_block) link;
 	struct upload upload;
 	struct loop_alarm wait;
-	struct env_job job;
-	bool reading; /* the job runs */
+	struct warm warm;
+	bool reading;  /* warm runs */
+	uint64_t sent; /* of the span, when the connection ended meanwhile */
 	uint8_t head[PCCRR_BLK_HEAD_MAX];
 	size_t head_len;
 };
@@ -137,6 +132,7 @@ block_ended(struct serve_work *w, uint64_t sent)
 
 	loop_alarm_stop(&b->wait);
 	b->conn = NULL;
+	b->sent = sent;
 	if (!b->reading)
 		block_done(b, sent);
 }
@@ -181,83 +177,22 @@ block_send(struct serve_block *b)
 	http_conn_answer(b->conn, &a);
 }
 
-/* Is this byte in the page cache?  Systems and file systems that cannot tell
- * are taken at their word when the time comes. */
-static bool
-is_warm(int fd, uint64_t at)
-{
-	uint8_t byte;
-	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-	ssize_t n = preadv2(fd, &iov, 1, (off_t)at, RWF_NOWAIT);
-
-	return n >= 0 || errno != EAGAIN;
-}
-
-/* The first and the last page speak for those between. */
-static bool
-block_warm(const struct serve_block *b)
-{
-	const struct store_loan *loan = &b->upload.loan;
-	uint64_t len = (uint64_t)loan->cipher_len + loan->tail_len;
-
-	return loan->bytes != NULL ||
-		(is_warm(loan->fd, loan->offset + len - 1) &&
-			is_warm(loan->fd, loan->offset));
-}
-
-/* Worker thread.  Errors are sendfile's to find. */
 static void
-block_read(struct env_job *job, struct bulk *bulk)
+block_warmed(struct warm *w)
 {
-	struct serve_block *b = container_of(job, struct serve_block, job);
-	const struct store_loan *loan = &b->upload.loan;
-	uint64_t at = loan->offset;
-	uint64_t end = at + loan->cipher_len + loan->tail_len;
-	uint8_t page[4 * PAGE];
-
-	(void)posix_fadvise(
-		loan->fd, (off_t)at, (off_t)(end - at), POSIX_FADV_WILLNEED);
-	while (at < end) {
-		ssize_t n = pread(loan->fd, page,
-			MIN_OF(sizeof(page), end - at), (off_t)at);
-
-		if (n <= 0 && (n == 0 || errno != EINTR))
-			return;
-		at += n > 0 ? (uint64_t)n : 0;
-	}
-}
-
-static void
-block_was_read(struct env_job *job, bool ran)
-{
-	struct serve_block *b = container_of(job, struct serve_block, job);
+	struct serve_block *b = container_of(w, struct serve_block, warm);
 
 	b->reading = false;
 	if (b->conn == NULL)
-		block_done(b, 0);
+		block_done(b, b->sent);
 	else
-		block_send(b);
-}
-
-static void
-block_begin(struct serve_block *b)
-{
-	const struct env *env = b->serve->env;
-
-	if (block_warm(b)) {
-		block_send(b);
-		return;
-	}
-	b->reading = true;
-	b->job = (struct env_job){
-		.run = block_read, .done = block_was_read, .uid = NOBODY};
-	env->ops->job(env->ctx, &b->job);
+		http_conn_warmed(b->conn);
 }
 
 static void
 block_waited(struct loop_alarm *a)
 {
-	block_begin(container_of(a, struct serve_block, wait));
+	block_send(container_of(a, struct serve_block, wait));
 }
 
 /* The message up to the ciphertext. */
@@ -303,7 +238,7 @@ block_get(struct serve_block *b, const struct pccrr_getblks *m)
 		return false;
 	http_conn_set_user(b->conn, &b->work);
 	if (wait_ms == 0) {
-		block_begin(b);
+		block_send(b);
 		return true;
 	}
 	loop_alarm_init(&b->wait, s->loop, block_waited);
@@ -385,6 +320,24 @@ on_ended(void *ctx, struct http_conn *c, bool whole)
 		w->ended(w, http_conn_span_sent(c));
 }
 
+/* Only blocks are sent from a file. */
+static void
+on_cold(void *ctx, struct http_conn *c, uint64_t offset, uint64_t len)
+{
+	struct serve *s = ctx;
+	struct serve_work *w = http_conn_user(c);
+	struct serve_block *b = container_of(w, struct serve_block, work);
+
+	b->reading = true;
+	b->warm = (struct warm){
+		.fd = b->upload.loan.fd,
+		.offset = offset,
+		.len = len,
+		.done = block_warmed,
+	};
+	warm_start(&b->warm, s->env, false);
+}
+
 /* The path as published, and the ways to write it that others use: without the
  * slash at its end, the number in braces, and any case. */
 static bool
@@ -430,6 +383,7 @@ serve_new(struct loop *loop, struct service *service, const struct env *env,
 		.body_max = PCCRR_REQUEST_MAX,
 		.handle = on_request,
 		.ended = on_ended,
+		.cold = on_cold,
 		.ctx = s,
 	};
 	http_server_add(server, &s->http);

@@ -12,10 +12,14 @@
 
 #include "daemon/core/env.h"
 
-/* Is this part in the page cache, as far as its ends tell?  Where a file system
- * cannot say, it is. */
+/* Of a long file, so much is looked at and read at once. */
+#define WARM_WINDOW (1u << 20)
+
+/* Is this part (not an empty one) in the page cache, as far as its ends and
+ * some places between tell?  Where a file system cannot say, it is. */
 bool warm_is(int fd, uint64_t offset, uint64_t len);
 
+/* From warm_start() to done it stays where it is. */
 struct warm {
 	struct env_job job;
 	int fd; /* stays open until done */
@@ -23,7 +27,8 @@ struct warm {
 	uint64_t len;
 	void (*done)(struct warm *);
 };
-/* done follows, later.  slow: the file system may stall (env.h). */
+/* done follows, later, whether or not all could be read.  slow: the file system
+ * may stall (env.h). */
 void warm_start(struct warm *, const struct env *, bool slow);
 
 #endif

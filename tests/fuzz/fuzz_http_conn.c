@@ -5,6 +5,10 @@
  * the input says how it ends.  Whatever is said, the answers are whole and
  * well-formed HTTP, as many as requests were handled or refused, and nothing is
  * left when the connection is over.
+ *
+ * The last byte of a path says how it is answered.  Files and parts of files in
+ * capital letters are not in memory: the service has them read later, K and P,
+ * at once, W, or gives up, X.
  */
 #include <assert.h>
 #include <errno.h>
@@ -14,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <http_parser.h>
@@ -31,8 +36,10 @@ static struct {
 	struct loop *loop;
 	struct http_conn_set set;
 	int file;
-	int fd;               /* the client's */
-	struct http_conn *to; /* be answered later */
+	int fd;                 /* the client's */
+	struct http_conn *to;   /* be answered later */
+	struct http_conn *cold; /* to be warmed later */
+	char how;               /* it is being answered */
 	unsigned handled;
 	unsigned ended;
 	unsigned whole;
@@ -50,24 +57,84 @@ match(void *ctx, const char *path, size_t len)
 	return path[len - 1] != '-';
 }
 
+/* In place of the C library's. */
+ssize_t
+preadv2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+	assert(fd == f.file && offset >= 0 && offset < FILE_LEN);
+	errno = EAGAIN;
+	return f.how >= 'A' && f.how <= 'Z' ? -1 : 1;
+}
+
+static void
+cold(void *ctx, struct http_conn *c, uint64_t offset, uint64_t len)
+{
+	assert(f.cold == NULL && f.to != c);
+	assert(len > 0 && offset < FILE_LEN && len <= FILE_LEN - offset);
+	if (f.how == 'W')
+		http_conn_warmed(c);
+	else if (f.how == 'X')
+		http_conn_abort(c);
+	else
+		f.cold = c;
+}
+
 static void
 answer(struct http_conn *c, char how)
 {
+	static const struct http_part parts[] = {
+		{"one", 3, 100, 70000},
+		{"", 0, 200, 0},
+		{"two", 3, FILE_LEN - 1, 1},
+		{"three", 5, 0, 0},
+	};
 	static const uint8_t memory[5000];
 	struct http_answer a = {.status = 200, .type = "a/b"};
 
 	a.head = http_conn_body(c, &a.head_len);
 	assert(a.head_len <= BODY_MAX);
-	if (how == 'f') {
-		a.fd = f.file;
+	a.fd = f.file;
+	f.how = how;
+	if (strchr("fKWX", how) != NULL) {
 		a.offset = 1;
 		a.span = FILE_LEN - 1;
+	} else if (how == 'p' || how == 'P') {
+		a.parts = parts;
+		a.n_parts = ARRAY_LEN(parts);
 	} else if (how == 'm') {
 		a.bytes = memory;
 		a.span = sizeof(memory);
 	}
 	a.close = how == 'c';
+	if (how == 'n')
+		a.status = 304;
 	http_conn_answer(c, &a);
+}
+
+/* In order, and nothing in them that could be something else. */
+static void
+check_header(void *ctx, const char *name, size_t name_len, const char *value,
+	size_t len)
+{
+	const char **last = ctx;
+
+	assert(name > *last && name_len > 0 && value > name + name_len);
+	assert(memchr(name, ':', name_len) == NULL);
+	assert(memchr(name, ' ', name_len) == NULL);
+	assert(memchr(value, '\n', len) == NULL);
+	assert(memchr(value, 0, len) == NULL);
+	assert(len == 0 || (*value != ' ' && value[len - 1] != ' '));
+	*last = value + len - 1;
+}
+
+static void
+check_headers(struct http_conn *c)
+{
+	const char *last;
+	size_t len;
+
+	last = http_conn_path(c, &len);
+	http_conn_each_header(c, check_header, &last);
 }
 
 static void
@@ -82,6 +149,7 @@ handle(void *ctx, struct http_conn *c)
 	f.head |= http_conn_method(c) == HTTP_HEAD;
 	assert(value != NULL || value_len == 0);
 	assert(memchr(path, 0, len) == NULL);
+	check_headers(c);
 	if (path[len - 1] == 'l')
 		f.to = c;
 	else if (path[len - 1] == 'a')
@@ -97,6 +165,8 @@ ended(void *ctx, struct http_conn *c, bool whole)
 	f.whole += whole;
 	if (f.to == c)
 		f.to = NULL;
+	if (f.cold == c)
+		f.cold = NULL;
 }
 
 static const struct http_service service = {
@@ -105,6 +175,7 @@ static const struct http_service service = {
 	.body_max = BODY_MAX,
 	.handle = handle,
 	.ended = ended,
+	.cold = cold,
 };
 
 static const struct http_service *
@@ -195,6 +266,7 @@ begin(void)
 	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	f.fd = fds[1];
 	f.to = NULL;
+	f.cold = NULL;
 	f.handled = 0;
 	f.ended = 0;
 	f.whole = 0;
@@ -205,6 +277,16 @@ begin(void)
 	http_parser_init(&f.parser, HTTP_RESPONSE);
 	if (http_conn_new(&f.set, fds[0], NULL, NULL) != 0)
 		abort();
+}
+
+/* What waits for the service does not any more. */
+static void
+serve(void)
+{
+	if (f.to != NULL)
+		answer(TAKE_PTR(f.to), 'x');
+	if (f.cold != NULL)
+		http_conn_warmed(TAKE_PTR(f.cold));
 }
 
 static void
@@ -218,8 +300,8 @@ say(const uint8_t *data, size_t len)
 		run();
 		if (piece == 0)
 			read_answers();
-		if (f.to != NULL && data[0] % 4 == 0)
-			answer(TAKE_PTR(f.to), 'x');
+		if (data[0] % 4 == 0)
+			serve();
 		data += piece + 1;
 		len -= piece + 1;
 	}
@@ -232,8 +314,7 @@ finish(void)
 	shutdown(f.fd, SHUT_WR);
 	for (unsigned i = 0; i < 1000 && f.set.n_conns > 0; i++) {
 		run();
-		if (f.to != NULL)
-			answer(TAKE_PTR(f.to), 'x');
+		serve();
 		read_answers();
 	}
 	read_answers();
@@ -257,8 +338,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	close(f.fd);
 	for (unsigned i = 0; i < 100 && f.set.n_conns > 0; i++) {
 		run();
-		if (f.to != NULL)
-			answer(TAKE_PTR(f.to), 'x');
+		serve();
 	}
 	assert(f.set.n_conns == 0);
 	assert(f.handled == f.ended);

@@ -601,6 +601,49 @@ test_cold_and_gone(void **state)
 	assert_true(service_idle(site.service));
 }
 
+static void
+on_late(struct loop_alarm *a)
+{
+	net_wait_check();
+}
+
+static bool
+is_late(void *arg)
+{
+	const struct loop_alarm *a = arg;
+
+	return !wheel_running(&a->timer);
+}
+
+/* A block of which a part has left a second ago is looked at again; the upload
+ * ends while a worker reads, and what had left counts. */
+static void
+test_cold_in_the_middle(void **state)
+{
+	const struct service_counters *n = service_counters(site.service);
+	struct loop_alarm late;
+
+	ask_deaf(&site.talk, 400);
+	assert_int_equal(site.lent, 1);
+	loop_alarm_init(&late, site.loop, on_late);
+	loop_alarm_start(&late, 1100);
+	net_wait(site.loop, is_late, &late);
+	site.cold = true;
+	talk_listen(&site.talk, true);
+	net_wait(site.loop, has_job, NULL);
+	assert_int_equal(site.lent, 1);
+	site_pass(PASSED_MS);
+	for (unsigned i = 0; i < 100; i++)
+		talk_settle(site.loop);
+	assert_int_equal(site.lent, 1);
+	assert_int_equal(n->uploads_given_up, 0);
+	site_do_job();
+	assert_int_equal(site.lent, 0);
+	assert_int_equal(n->uploads_given_up, 1);
+	assert_int_equal(n->upload_bytes / BIG, n->uploads - 1);
+	assert_true(n->upload_bytes % BIG > 0);
+}
+
 /* The rate limit delays (real time), or makes the answer an empty one. */
 static void
 test_rate(void **state)
@@ -714,6 +757,7 @@ main(void)
 		TEST(test_reader_leaves),
 		TEST(test_cold),
 		TEST(test_cold_and_gone),
+		TEST(test_cold_in_the_middle),
 		TEST(test_rate),
 		TEST(test_rate_and_gone),
 		TEST(test_no_memory),
