@@ -22,6 +22,8 @@ core_SRC := \
 	daemon/core/flush.c \
 	daemon/core/handle.c \
 	daemon/core/hashed.c \
+	daemon/core/hashed_cache.c \
+	daemon/core/hashed_want.c \
 	daemon/core/info.c \
 	daemon/core/ledger.c \
 	daemon/core/op.c \
@@ -34,6 +36,7 @@ core_SRC := \
 	daemon/core/session.c \
 	daemon/core/slice.c \
 	daemon/core/standing.c \
+	daemon/core/standing_load.c \
 	daemon/core/standing_open.c \
 	daemon/core/standing_publish.c \
 	daemon/core/stream.c \
@@ -152,6 +155,8 @@ test_fetch_kept_EXTRA := $(FETCH_SCRIPT)
 test_fetch_random_EXTRA := $(FETCH_SCRIPT)
 test_fetch_random_LIBS := core store codec common
 test_fetch_source_EXTRA := $(FETCH_SCRIPT)
+test_hashed_EXTRA := $(CORE_SCRIPT)
+test_hashed_want_EXTRA := $(CORE_SCRIPT)
 test_hostile_EXTRA := $(CORE_SCRIPT)
 test_ledger_EXTRA := $(CORE_SCRIPT)
 test_hostile_LIBS := core store codec common

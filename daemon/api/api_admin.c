@@ -15,9 +15,11 @@
 #include "daemon/api/dispatch.h"
 #include "daemon/api/document.h"
 #include "daemon/api/status_map.h"
+#include "daemon/core/hashed.h"
 #include "daemon/core/upload.h"
 
 #define OPERATIONS_MAX 10000u
+#define OWN_NAME       "peerdistd" /* program of the service's own session */
 
 static enum core_result
 answer(struct document *d, struct client *c, const struct ipc_msg *m,
@@ -171,20 +173,27 @@ api_admin_status(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
 
 /* Sessions and operations. */
 
+/* program: of a client as it calls itself. */
 static void
-put_session(struct json *j, const struct client *c, uint64_t now_ms)
+put_session(struct json *j, const struct view *v, struct session *s,
+	const char *program)
 {
-	const struct identity *who = session_identity(c->session);
+	const struct identity *who;
+	uint64_t now_ms = clock_now_us() / US_PER_MS;
+
+	if (s == NULL || !in_view(v, s))
+		return;
+	who = session_identity(s);
 
 	json_out_object(j, NULL);
-	json_out_u64(j, "session", session_number(c->session));
+	json_out_u64(j, "session", session_number(s));
 	json_out_u64(j, "pid", (uint64_t)who->pid);
 	json_out_u64(j, "uid", who->uid);
-	json_out_text(j, "program", c->name);
-	json_out_u64(j, "handles", session_handles(c->session));
-	json_out_u64(j, "operations", session_owner(c->session)->n_ops);
-	json_out_u64(j, "age_ms",
-		now_ms - MIN_OF(now_ms, session_started_ms(c->session)));
+	json_out_text(j, "program", program);
+	json_out_u64(j, "handles", session_handles(s));
+	json_out_u64(j, "operations", session_owner(s)->n_ops);
+	json_out_u64(
+		j, "age_ms", now_ms - MIN_OF(now_ms, session_started_ms(s)));
 	json_out_end_object(j);
 }
 
@@ -194,7 +203,6 @@ api_admin_sessions(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
 	struct document d;
 	struct view view;
 	struct client *other;
-	uint64_t now_ms = clock_now_us() / US_PER_MS;
 
 	if (!view_of(c, m->u.admin_request, &view)) {
 		client_reply(c, m->header.id, ERROR_ACCESS_DENIED);
@@ -202,9 +210,9 @@ api_admin_sessions(struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
 	}
 	document_begin(&d);
 	json_out_array(&d.json, "sessions");
+	put_session(&d.json, &view, hashed_session(c->set->service), OWN_NAME);
 	TAILQ_FOREACH (other, &c->set->clients, link)
-		if (other->session != NULL && in_view(&view, other->session))
-			put_session(&d.json, other, now_ms);
+		put_session(&d.json, &view, other->session, other->name);
 	json_out_end_array(&d.json);
 	return answer(&d, c, m, ERROR_SUCCESS);
 }
@@ -235,6 +243,14 @@ put_op(const struct session_op_view *op, void *ctx)
 	json_out_end_object(w->json);
 }
 
+static void
+put_ops(struct op_walk *w, const struct view *v, struct session *s)
+{
+	w->session = s;
+	if (s != NULL && in_view(v, s))
+		session_each_op(s, put_op, w);
+}
+
 enum core_result
 api_admin_operations(
 	struct client *c, const struct ipc_msg *m, Pd__Reply *reply)
@@ -250,11 +266,9 @@ api_admin_operations(
 	}
 	document_begin(&d);
 	json_out_array(&d.json, "operations");
-	TAILQ_FOREACH (other, &c->set->clients, link) {
-		walk.session = other->session;
-		if (walk.session != NULL && in_view(&view, walk.session))
-			session_each_op(walk.session, put_op, &walk);
-	}
+	put_ops(&walk, &view, hashed_session(c->set->service));
+	TAILQ_FOREACH (other, &c->set->clients, link)
+		put_ops(&walk, &view, other->session);
 	json_out_end_array(&d.json);
 	json_out_u64(&d.json, "total", walk.n);
 	json_out_bool(&d.json, "truncated", walk.n > OPERATIONS_MAX);

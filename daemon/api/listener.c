@@ -81,10 +81,12 @@ identify(int fd, struct identity *ret_identity)
 
 	if (r < 0)
 		return err_pass(r);
-	ret_identity->pid = peer.pid;
-	ret_identity->uid = peer.uid;
-	ret_identity->n_gids = peer.n_groups + 1;
-	ret_identity->gids = malloc((peer.n_groups + 1) * sizeof(uint32_t));
+	*ret_identity = (struct identity){
+		.pid = peer.pid,
+		.uid = peer.uid,
+		.n_gids = peer.n_groups + 1,
+		.gids = malloc((peer.n_groups + 1) * sizeof(uint32_t)),
+	};
 	if (ret_identity->gids != NULL) {
 		ret_identity->gids[0] = peer.gid;
 		for (size_t i = 0; i < peer.n_groups; i++)

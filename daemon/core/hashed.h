@@ -11,12 +11,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "daemon/core/env.h"
 #include "daemon/core/service.h"
 
-struct hashed;
 struct hashed_ask;
+struct hashed_build;
+struct hashed_file;
+struct session;
 struct stat;
 
 enum hashed_result {
@@ -29,7 +32,8 @@ enum hashed_result {
 	HASHED_FAILED, /* out of memory, store in trouble, service not there */
 };
 
-/* One question; the caller keeps the memory until hashed_give_back(). */
+/* One question; the caller keeps the memory until hashed_give_back(), and gives
+ * back before the service is freed. */
 struct hashed_ask {
 	/* asked */
 	unsigned versions; /* PCCRC_MAKE_*; the highest that is there */
@@ -43,7 +47,9 @@ struct hashed_ask {
 	void (*done)(struct hashed_ask *, enum hashed_result);
 	/* of hashed.c */
 	struct service *service;
-	void *hashed_private[4];
+	TAILQ_ENTRY(hashed_ask) link;
+	struct hashed_file *file;
+	struct hashed_build *build;
 };
 
 /* The file is as *st says, now. */
@@ -55,6 +61,9 @@ void hashed_give_back(struct hashed_ask *);
 /* Has this file hashed, soon; asking again does not matter.  fd stays the
  * caller's.  false: too many wait already, or it could not be. */
 bool hashed_want(struct service *, int fd, const struct stat *st);
+
+/* The session in which the service does so; NULL: it has none at present. */
+struct session *hashed_session(struct service *);
 
 struct hashed_view {
 	uint64_t waiting; /* files */

@@ -18,6 +18,8 @@ policy_roles(const struct policy *p, const struct identity *who)
 {
 	unsigned roles = ROLE_ANY;
 
+	if (who->service)
+		return ROLE_PUBLISHER;
 	if (who->uid == 0 || in_groups(&p->admins, who))
 		roles |= ROLE_ADMIN;
 	if (in_groups(&p->clients, who))

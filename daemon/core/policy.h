@@ -41,6 +41,7 @@ struct policy {
 struct identity {
 	int32_t pid;
 	uint32_t uid;
+	bool service;  /* the service itself: it publishes, whoever else may */
 	size_t n_gids; /* primary and supplementary */
 	uint32_t *gids;
 };

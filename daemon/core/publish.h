@@ -115,6 +115,31 @@ enum core_result info_submit_retrieve(
 enum core_result standing_publish(struct session *, uint64_t op,
 	const struct session_label *path, int fd, unsigned versions);
 
+/* standing_load.c: a standing publication made ready to be described. */
+struct standing_load {
+	/* asked */
+	uint64_t id;
+	uint32_t uid;     /* users take turns */
+	const char *path; /* looked at if it is watched; NULL: never */
+	/* CORE_OK: desc is there, a reference that is the asker's.
+	 * CORE_E_NOT_FOUND: published no more. */
+	enum core_result result;
+	struct pccrc_desc *desc;
+	void (*done)(struct standing_load *);
+	/* of standing_load.c */
+	struct service *service;
+	struct hash_load load;
+	struct core_job job;
+	struct server_key *key;
+	bool changed;
+	int unpacked;
+};
+/* done will be called, later. */
+void standing_load(struct service *, struct standing_load *);
+/* Of the packed hashes: themselves, and the description made of them, which has
+ * about twice the size. */
+#define STANDING_LOAD_TIMES 3u
+
 /* standing_open.c.  CORE_LATER; CORE_E_NOT_FOUND. */
 enum core_result standing_open(struct session *, uint64_t request,
 	const struct session_label *, const struct info_wanted *);

@@ -18,6 +18,7 @@
 #include "daemon/core/content.h"
 #include "daemon/core/discover.h"
 #include "daemon/core/fetch.h"
+#include "daemon/core/hashed_priv.h"
 #include "daemon/core/ledger.h"
 #include "daemon/core/peers.h"
 #include "daemon/core/publish.h"
@@ -131,11 +132,13 @@ service_new(const struct env *env, struct block_store *store,
 	svc->discover = discover_new(svc);
 	svc->uploads = uploads_new(svc);
 	svc->ledger = ledger_new(svc);
+	svc->hashed = hashed_new(svc);
 	svc->key = key_new(key, key_len);
 	if (svc->quota == NULL || svc->peers == NULL || svc->label == NULL ||
 		svc->fetcher == NULL || svc->discover == NULL ||
 		svc->uploads == NULL || svc->ledger == NULL ||
-		svc->key == NULL || service_configure(svc, settings) < 0)
+		svc->hashed == NULL || svc->key == NULL ||
+		service_configure(svc, settings) < 0)
 		return service_free(svc);
 	return svc;
 }
@@ -151,6 +154,7 @@ service_free(struct service *svc)
 {
 	if (svc == NULL)
 		return NULL;
+	hashed_free(svc->hashed);
 	assert(TAILQ_EMPTY(&svc->sessions));
 	assert(svc->busy == 0);
 	fetcher_free(svc->fetcher);
@@ -198,8 +202,10 @@ set_status(struct service *svc, enum service_status status)
 	if (status == before)
 		return;
 	svc->status = status;
-	if (before == SERVICE_AVAILABLE)
+	if (before == SERVICE_AVAILABLE) {
+		hashed_stop(svc->hashed);
 		invalidate(svc);
+	}
 	discover_configure(svc->discover);
 	uploads_configure(svc->uploads);
 	service_content_versions(svc, &min, &max);

@@ -9,6 +9,7 @@
 #include "daemon/core/wheel.h"
 #include "daemon/store/store_hash.h"
 
+struct hashed;
 struct info;
 struct publication;
 struct publication_key;
@@ -46,6 +47,7 @@ struct service {
 	struct discover *discover;
 	struct uploads *uploads;
 	struct ledger *ledger;
+	struct hashed *hashed;
 	struct server_key *key;
 	/* Buffers of adds, see content_data.c. */
 	SLIST_HEAD(, data_spare) spares;

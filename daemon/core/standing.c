@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "common/macros.h"
+#include "daemon/core/hashed_priv.h"
 #include "daemon/core/publish.h"
 
 #define SWEEP_MS    (10u * 60 * 1000)
@@ -131,8 +132,10 @@ removed(struct hash_remove *remove)
 
 	r->service->busy--;
 	r->result = service_store_result(remove->status);
-	if (r->result == CORE_OK)
+	if (r->result == CORE_OK) {
 		info_standing_gone(r->service, r->id);
+		hashed_gone(r->service->hashed, r->id);
+	}
 	r->done(r);
 }
 

@@ -3,88 +3,36 @@
  * The owner's calls about a standing publication.  Both wait for the disk, so
  * they are answered later.
  *
- * Opening content information: the hashes are loaded, a worker looks at the
- * file and makes the segment secrets anew, and what comes out is a cursor like
- * that of any other publication.
+ * What comes out of opening content information is a cursor like that of any
+ * other publication.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/err.h"
 #include "common/macros.h"
 #include "daemon/core/publish.h"
 #include "daemon/core/standing.h"
 
-/* Of the packed hashes: themselves, and the description made of them, which has
- * about twice the size. */
-#define MEMORY_TIMES 3u
-
 struct opening {
 	struct session_call call;
 	struct info_wanted wanted;
-	struct hash_load load;
-	struct core_job job;
-	struct server_key *key;
-	struct pccrc_desc *desc;
+	struct standing_load load;
 	uint64_t counted; /* buffer bytes */
-	enum standing_sight sight;
-	int result;
 	char path[];
 };
-
-static struct opening *
-opening_of(struct env_job *e)
-{
-	return container_of(
-		container_of(e, struct core_job, env), struct opening, job);
-}
-
-static void
-opening_end(struct opening *o, enum core_result r)
-{
-	quota_give(o->call.session->user, QUOTA_BUFFER_BYTES, o->counted);
-	pccrc_desc_unref(o->desc);
-	service_key_unref(o->key);
-	free(o->load.bytes);
-	call_end(&o->call, r);
-	free(o);
-}
-
-static void
-open_run(struct env_job *e, struct bulk *bulk)
-{
-	struct opening *o = opening_of(e);
-	const struct hash_entry *entry = &o->load.entry;
-
-	o->sight = entry->watched ? standing_look(o->path, &entry->file)
-				  : STANDING_HIDDEN;
-	if (o->sight == STANDING_CHANGED)
-		return;
-	o->result = pccrc_desc_unpack(entry->hashes, entry->hashes_len, bulk,
-		o->key->bytes, o->key->len, &o->desc);
-	if (o->result == 0 &&
-		(pccrc_desc_length(o->desc) != entry->file.size ||
-			pccrc_desc_versions(o->desc) != entry->versions))
-		o->result = err_new(-EBADMSG);
-}
 
 static enum core_result
 open_answer(struct opening *o)
 {
 	struct session *s = o->call.session;
 	uint64_t handle = 0;
-	enum core_result r;
+	enum core_result r = o->load.result;
 
-	if (o->sight == STANDING_CHANGED || o->result == -EBADMSG) {
-		standing_drop(s->service, o->load.id);
-		return CORE_E_NOT_FOUND;
-	}
-	if (o->result < 0)
-		return CORE_E_NO_MEMORY;
-	if (!o->call.open)
-		return CORE_OK;
+	if (r != CORE_OK || !o->call.open)
+		return r;
 	r = info_make(s,
-		&(struct info_source){.standing = o->load.id, .desc = o->desc},
+		&(struct info_source){
+			.standing = o->load.id, .desc = o->load.desc},
 		&o->wanted, &handle);
 	if (r == CORE_OK)
 		call_answer(&o->call, CORE_OK, handle);
@@ -92,38 +40,15 @@ open_answer(struct opening *o)
 }
 
 static void
-open_done(struct core_job *job, bool ran)
-{
-	struct opening *o = container_of(job, struct opening, job);
-
-	opening_end(o, ran ? open_answer(o) : CORE_E_UNAVAILABLE);
-}
-
-static void
-load_done(struct hash_load *load)
+load_done(struct standing_load *load)
 {
 	struct opening *o = container_of(load, struct opening, load);
-	struct session *s = o->call.session;
-	struct service *svc = s->service;
+	enum core_result r = open_answer(o);
 
-	svc->busy--;
-	switch (load->status) {
-	case STORE_OK:
-		break;
-	case STORE_MISSING:
-	case STORE_ROTTEN:
-		opening_end(o, CORE_E_NOT_FOUND);
-		return;
-	case STORE_NO_MEMORY:
-		opening_end(o, CORE_E_NO_MEMORY);
-		return;
-	default:
-		opening_end(o, CORE_E_UNAVAILABLE);
-		return;
-	}
-	o->key = service_key_ref(svc);
-	o->job.env.slow = load->entry.watched;
-	service_job(svc, &o->job, open_run, open_done, s->identity.uid);
+	quota_give(o->call.session->user, QUOTA_BUFFER_BYTES, o->counted);
+	pccrc_desc_unref(load->desc);
+	call_end(&o->call, r);
+	free(o);
 }
 
 enum core_result
@@ -138,7 +63,7 @@ standing_open(struct session *s, uint64_t request,
 
 	if (!standing_find(svc, s->identity.uid, label, &entry))
 		return CORE_E_NOT_FOUND;
-	bytes = entry.hashes_len * MEMORY_TIMES;
+	bytes = entry.hashes_len * STANDING_LOAD_TIMES;
 	if (!quota_take(s->user, QUOTA_BUFFER_BYTES, bytes))
 		return CORE_E_NO_RESOURCES;
 	o = calloc(1, sizeof(*o) + label->len + 1);
@@ -153,9 +78,9 @@ standing_open(struct session *s, uint64_t request,
 	memcpy(o->path, label->bytes, label->len);
 	o->load.id = entry.id;
 	o->load.uid = s->identity.uid;
+	o->load.path = o->path;
 	o->load.done = load_done;
-	svc->busy++;
-	svc->hashes->ops->load(svc->hashes, &o->load);
+	standing_load(svc, &o->load);
 	return CORE_LATER;
 }
 

@@ -27,6 +27,7 @@
 #include "common/err.h"
 #include "common/macros.h"
 #include "daemon/core/file.h"
+#include "daemon/core/hashed_priv.h"
 #include "daemon/core/standing.h"
 
 #define SETTLED_MS  2000
@@ -101,6 +102,7 @@ put_done(struct hash_put *put)
 
 	svc->busy--;
 	if (result.status == CORE_OK) {
+		hashed_published(svc->hashed, put);
 		result.has_offset = true;
 		result.offset = id;
 		result.bytes = st->watched;

@@ -60,13 +60,15 @@ hash_key_label(uint8_t dst[HASH_KEY_LABEL], uint32_t uid, const uint8_t *label,
 }
 
 void
-hash_key_file(uint8_t dst[HASH_KEY_FILE], const struct hash_file *f)
+hash_key_file(
+	uint8_t dst[HASH_KEY_FILE], const struct hash_file *f, uint32_t uid)
 {
 	put(dst, f->dev, 8);
 	put(dst + 8, f->ino, 8);
 	put(dst + 16, f->size, 8);
 	put(dst + 24, (uint64_t)f->mtime_ns, 8);
 	put(dst + 32, (uint64_t)f->ctime_ns, 8);
+	put(dst + 40, uid, 4);
 }
 
 uint64_t

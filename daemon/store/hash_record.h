@@ -13,14 +13,15 @@
 /* Keys of the tables. */
 #define HASH_KEY_ID    8u
 #define HASH_KEY_LABEL 20u
-#define HASH_KEY_FILE  40u
+#define HASH_KEY_FILE  44u
 void hash_key_id(uint8_t dst[HASH_KEY_ID], uint64_t id);
 /* 0: not a key. */
 uint64_t hash_key_read_id(const void *key, size_t len);
 /* Different labels may have the same key. */
 void hash_key_label(uint8_t dst[HASH_KEY_LABEL], uint32_t uid,
 	const uint8_t *label, size_t len);
-void hash_key_file(uint8_t dst[HASH_KEY_FILE], const struct hash_file *);
+void hash_key_file(
+	uint8_t dst[HASH_KEY_FILE], const struct hash_file *, uint32_t uid);
 
 /* Everything of an entry but its hashes, whose length and checksum it has.
  * -ENOMEM; -EINVAL: no label, or too long a one. */

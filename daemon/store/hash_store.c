@@ -323,23 +323,25 @@ disk_find_id(struct hash_store *base, uint64_t id, struct hash_entry *ret_entry)
 
 static bool
 disk_find_file(struct hash_store *base, const struct hash_file *file,
-	struct hash_entry *ret_entry)
+	uint32_t uid, struct hash_entry *ret_entry)
 {
 	struct hash_disk *d = disk_of(base);
 	uint8_t key[HASH_KEY_FILE], its[HASH_KEY_FILE];
 	struct ids ids = {.key = {key, sizeof(key)}};
 	struct hash_entry e;
+	bool found = false;
 
-	hash_key_file(key, file);
+	hash_key_file(key, file, uid);
 	find_ids(d, HASH_FILES, &ids);
 	for (size_t i = 0; i < ids.n; i++) {
 		if (!get_entry(d, ids.ids[i], &e))
 			continue;
-		hash_key_file(its, &e.file);
-		if (memcmp(its, key, sizeof(key)) == 0)
-			return without_pointers(&e, ret_entry);
+		hash_key_file(its, &e.file, e.uid);
+		if (memcmp(its, key, sizeof(key)) == 0 &&
+			(!found || e.versions > ret_entry->versions))
+			found = without_pointers(&e, ret_entry);
 	}
-	return false;
+	return found;
 }
 
 struct walk {
@@ -576,6 +578,10 @@ open_store(struct hash_disk *d, const char *folder, uint64_t max_bytes,
 		return err_new(-EPROTONOSUPPORT);
 	}
 	*ret_why = "the index cannot be read";
+	/* Without it files are not found as such, which is no reason to be
+	 * without all; the next start tries again. */
+	(void)hash_txn_link_files(d->index);
+	index_refresh(d->index);
 	r = hash_txn_count(d->index, &counts);
 	if (r != 0)
 		return err_pass(r);

@@ -17,6 +17,7 @@
 
 #define RECORD_MAX (HASH_RECORD_LABEL_MAX + 1024u)
 #define VALUE_MAX  UINT32_MAX /* LMDB's */
+#define LINK_COST  128u
 
 struct txn {
 	struct index *index;
@@ -32,6 +33,9 @@ blob(const void *data, size_t len)
 }
 
 static const struct index_blob counts_key = {"counts", 6};
+/* What the keys of HASH_FILES are made of. */
+static const struct index_blob files_key = {"files", 5};
+static const struct index_blob files_linked = {"uid", 3};
 static const struct index_blob all = {NULL, 0};
 
 /* Counts. */
@@ -179,7 +183,7 @@ delete_links(struct txn *t, const struct hash_entry *e)
 
 	hash_key_id(id, e->id);
 	hash_key_label(label, e->uid, e->label, e->label_len);
-	hash_key_file(file, &e->file);
+	hash_key_file(file, &e->file, e->uid);
 	r = pair_delete(t, HASH_LABELS, blob(label, sizeof(label)), id);
 	if (r == 0)
 		r = pair_delete(t, HASH_FILES, blob(file, sizeof(file)), id);
@@ -271,7 +275,7 @@ insert_entry(
 
 	hash_key_id(id, e->id);
 	hash_key_label(label, e->uid, e->label, e->label_len);
-	hash_key_file(file, &e->file);
+	hash_key_file(file, &e->file, e->uid);
 	r = index_txn_put(
 		t->index, HASH_ENTRIES, key, blob(record->data, record->len));
 	if (r == 0)
@@ -346,6 +350,7 @@ do_put(struct txn *t, struct hash_put *p)
 		r = room_for(t, e, older_bytes, &p->status);
 	if (r != 0 || p->status != STORE_OK)
 		return err_pass(r);
+	p->replaced = older;
 	r = index_txn_reserve(t->index, hash_cost(e));
 	return r != 0 ? err_pass(r) : err_pass(replace(t, e, older));
 }
@@ -357,6 +362,63 @@ do_remove(struct txn *t, struct hash_remove *rm)
 
 	rm->status = r == -ENOENT ? STORE_MISSING : STORE_OK;
 	return r == -ENOENT ? 0 : err_pass(r);
+}
+
+/* Files. */
+
+static bool
+link_file(struct index_blob key, struct index_blob value, void *ctx)
+{
+	uint64_t id = hash_key_read_id(key.data, key.len), sum;
+	struct counting *c = ctx;
+	uint8_t file[HASH_KEY_FILE], copy[HASH_KEY_ID];
+	struct hash_entry e;
+
+	if (hash_record_parse(&e, &sum, id, value.data, value.len) != 0)
+		return true;
+	hash_key_id(copy, id);
+	hash_key_file(file, &e.file, e.uid);
+	c->result = index_txn_reserve(c->txn->index, LINK_COST);
+	if (c->result == 0)
+		c->result = index_txn_put(c->txn->index, HASH_FILES,
+			blob(file, sizeof(file)), blob(copy, sizeof(copy)));
+	return c->result == 0;
+}
+
+static int
+link_files(struct index *ix)
+{
+	struct txn t = {.index = ix};
+	struct counting c = {.txn = &t};
+	int r = index_txn_clear(ix, HASH_FILES);
+
+	if (r == 0)
+		r = index_txn_each(ix, HASH_ENTRIES, all, link_file, &c);
+	if (r == 0)
+		r = c.result;
+	if (r == 0)
+		r = index_txn_put(ix, HASH_COUNTS, files_key, files_linked);
+	return err_pass(r);
+}
+
+int
+hash_txn_link_files(struct index *ix)
+{
+	struct index_blob value;
+	int r;
+
+	if (index_get(ix, HASH_COUNTS, files_key, &value) &&
+		value.len == files_linked.len &&
+		memcmp(value.data, files_linked.data, value.len) == 0)
+		return 0;
+	r = index_begin(ix);
+	if (r != 0)
+		return err_pass(r);
+	r = link_files(ix);
+	if (r == 0)
+		return err_pass(index_commit(ix));
+	index_abort(ix);
+	return err_pass(r);
 }
 
 /* Transactions. */

@@ -12,7 +12,7 @@ enum hash_table {
 	HASH_ENTRIES, /* id: record */
 	HASH_HASHES,  /* id: hashes */
 	HASH_LABELS,  /* uid and digest of the label: ids */
-	HASH_FILES,   /* what a file is known by: ids */
+	HASH_FILES,   /* what a file is known by, and uid: ids */
 	HASH_COUNTS,  /* "counts" */
 	HASH_USERS,   /* uid: what that user has */
 	_HASH_TABLE_MAX,
@@ -31,6 +31,9 @@ STAILQ_HEAD(hash_writes, hash_write);
  * and the error (-errno) that was met last, or 0. */
 int hash_txn_run(struct index *, const struct hash_writes *, uint64_t max_bytes,
 	struct hash_counts *counts);
+/* Makes HASH_FILES anew when an older release has left it, whose keys had no
+ * uid.  At opening, before anything else.  -errno: it is as it was. */
+int hash_txn_link_files(struct index *);
 /* Counts everything anew.  Loop thread, before anything else. */
 int hash_txn_count(struct index *, struct hash_counts *ret);
 

@@ -40,6 +40,7 @@ struct hash_entry {
  * the answer is STORE_OK. */
 struct hash_put {
 	struct hash_entry entry;
+	uint64_t replaced; /* with STORE_OK: id of the older one; 0: none */
 	/* STORE_DISK_FULL: over the limit, too; STORE_OVER_QUOTA. */
 	enum store_status status;
 	void (*done)(struct hash_put *);
@@ -98,8 +99,10 @@ struct hash_store_ops {
 		size_t len, struct hash_entry *ret_entry);
 	bool (*find_id)(
 		struct hash_store *, uint64_t id, struct hash_entry *ret_entry);
+	/* Of this user; when he has the file under several labels, one with
+	 * the most versions. */
 	bool (*find_file)(struct hash_store *, const struct hash_file *,
-		struct hash_entry *ret_entry);
+		uint32_t uid, struct hash_entry *ret_entry);
 	/* In the order of ids, those above after, with their labels but without
 	 * hashes, until fn says false.  fn must not change the store. */
 	void (*each)(struct hash_store *, uint64_t after,

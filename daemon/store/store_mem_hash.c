@@ -128,14 +128,15 @@ same_file(const struct hash_file *a, const struct hash_file *b)
 
 static bool
 mem_find_file(struct hash_store *base, const struct hash_file *file,
-	struct hash_entry *ret_entry)
+	uint32_t uid, struct hash_entry *ret_entry)
 {
-	struct entry *e;
+	struct entry *e, *best = NULL;
 
 	TAILQ_FOREACH (e, &mem_of(base)->entries, link)
-		if (same_file(&e->e.file, file))
-			return found(e, ret_entry);
-	return false;
+		if (e->e.uid == uid && same_file(&e->e.file, file) &&
+			(best == NULL || e->e.versions > best->e.versions))
+			best = e;
+	return found(best, ret_entry);
 }
 
 static void
@@ -190,6 +191,7 @@ put_one(struct mem_hash *m, struct hash_put *p)
 	e = malloc(sizeof(*e) + in->label_len + in->hashes_len);
 	if (e == NULL)
 		return STORE_NO_MEMORY;
+	p->replaced = old != NULL ? old->e.id : 0;
 	if (old != NULL)
 		entry_free(m, old);
 	in->id = ++m->last_id;

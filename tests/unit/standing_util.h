@@ -128,7 +128,7 @@ publish(struct script *x, const char *path, const char *file, unsigned versions)
 }
 
 static inline enum core_result
-info_open(struct script *x, const char *path, uint64_t *ret_handle)
+open_info(struct script *x, const char *path, uint64_t *ret_handle)
 {
 	struct session_label label = label_of(path);
 
@@ -139,7 +139,7 @@ static inline enum core_result
 can_open(struct script *x, const char *path)
 {
 	uint64_t handle = 0;
-	enum core_result r = info_open(x, path, &handle);
+	enum core_result r = open_info(x, path, &handle);
 
 	if (r == CORE_OK)
 		assert_int_equal(

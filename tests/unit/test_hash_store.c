@@ -75,11 +75,11 @@ basics(enum kind kind)
 	assert_entry(&e, b, ALICE, "/b", 20);
 	assert_false(f.store->ops->find_id(f.store, c + 1, &e));
 	assert_false(f.store->ops->find_id(f.store, 0, &e));
-	assert_true(f.store->ops->find_file(f.store, &e.file, &e));
+	assert_true(f.store->ops->find_file(f.store, &e.file, ALICE, &e));
 	assert_entry(&e, b, ALICE, "/b", 20);
 	e.file.ctime_ns++;
-	assert_false(f.store->ops->find_file(f.store, &e.file, &e));
-	assert_false(f.store->ops->find_file(f.store, &nothing, &e));
+	assert_false(f.store->ops->find_file(f.store, &e.file, ALICE, &e));
+	assert_false(f.store->ops->find_file(f.store, &nothing, ALICE, &e));
 	check_loads(&f, a, ALICE, "/a", 10, 1);
 	check_loads(&f, b, ALICE, "/b", 20, 90000);
 	assert_int_equal(load(&f, c + 1, &l), STORE_MISSING);
@@ -109,17 +109,64 @@ replacing(enum kind kind)
 	assert_true(find(&f, ALICE, "/a", &e));
 	assert_entry(&e, b, ALICE, "/a", 20);
 	assert_false(f.store->ops->find_id(f.store, a, &e));
-	assert_false(f.store->ops->find_file(f.store, &old.file, &e));
+	assert_false(f.store->ops->find_file(f.store, &old.file, ALICE, &e));
 	check_loads(&f, b, ALICE, "/a", 20, 10);
 	/* One file under several labels. */
 	a = put(&f, BOB, "/other", 20, 10);
 	assert_true(find(&f, BOB, "/other", &old));
 	assert_int_equal(remove_id(&f, b), STORE_OK);
-	assert_true(f.store->ops->find_file(f.store, &old.file, &e));
+	assert_true(f.store->ops->find_file(f.store, &old.file, BOB, &e));
 	assert_int_equal(e.id, a);
 	/* An id is not given again. */
 	assert_int_equal(remove_id(&f, a), STORE_OK);
 	assert_true(put(&f, ALICE, "/a", 1, 1) > a);
+	teardown(&f);
+}
+
+/* What others say of a file hides nobody's. */
+static void
+files(enum kind kind)
+{
+	struct hash_entry e, found;
+	struct hash_put p;
+	char label[16];
+	struct fixture f;
+	uint64_t id;
+
+	setup(&f, kind);
+	for (unsigned i = 0; i < 40; i++) {
+		snprintf(label, sizeof(label), "/%u", i);
+		put(&f, i % 2 == 0 ? ALICE : BOB, label, 7, 10);
+	}
+	e = entry(ROOT, "/root", 7, 10);
+	assert_false(f.store->ops->find_file(f.store, &e.file, ROOT, &found));
+	e.versions = 1;
+	assert_int_equal(put_entry(&f, &e, &id), STORE_OK);
+	assert_true(f.store->ops->find_file(f.store, &e.file, ROOT, &found));
+	assert_int_equal(found.id, id);
+	assert_true(f.store->ops->find_file(f.store, &e.file, BOB, &found));
+	assert_int_equal(found.uid, BOB);
+	/* Of his own, the one that says most. */
+	e = entry(ROOT, "/more", 7, 10);
+	e.versions = 3;
+	assert_int_equal(put_entry(&f, &e, &id), STORE_OK);
+	e = entry(ROOT, "/less", 7, 10);
+	e.versions = 1;
+	assert_int_equal(put_entry(&f, &e, &id), STORE_OK);
+	assert_true(f.store->ops->find_file(f.store, &e.file, ROOT, &found));
+	assert_int_equal(found.versions, 3);
+	assert_int_equal(remove_id(&f, found.id), STORE_OK);
+	assert_true(f.store->ops->find_file(f.store, &e.file, ROOT, &found));
+	assert_int_equal(found.versions, 1);
+	/* Whose place one takes is told. */
+	p = (struct hash_put){.entry = e, .done = put_done};
+	f.store->ops->put(f.store, &p);
+	wait_done(&f, 1);
+	assert_int_equal(p.replaced, id);
+	p.entry.label_len--;
+	f.store->ops->put(f.store, &p);
+	wait_done(&f, 1);
+	assert_int_equal(p.replaced, 0);
 	teardown(&f);
 }
 
@@ -263,6 +310,7 @@ queued(enum kind kind)
 	}
 BOTH_TEST(basics)
 BOTH_TEST(replacing)
+BOTH_TEST(files)
 BOTH_TEST(paging)
 BOTH_TEST(limits)
 BOTH_TEST(user_limits)
@@ -479,6 +527,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		BOTH(basics),
 		BOTH(replacing),
+		BOTH(files),
 		BOTH(paging),
 		BOTH(limits),
 		BOTH(user_limits),

@@ -157,11 +157,94 @@ test_nothing_left(void **state)
 		assert_int_equal(index_each(ix, table, (struct index_blob){0},
 					 count_pair, &n),
 			0);
-		assert_int_equal(n, 1);
+		/* How the files are linked is noted beside the counts. */
+		assert_int_equal(n, table == HASH_COUNTS ? 2 : 1);
 	}
 	index_close(ix);
 	close(folder);
 	assert_int_equal(open_disk(&f, 0), 0);
+	teardown(&f);
+}
+
+#define OLD_KEY_FILE 40u /* without the uid */
+
+static struct index_blob
+old_key(uint8_t key[HASH_KEY_FILE], uint64_t number)
+{
+	struct hash_entry e = entry(ALICE, "/", number, 0);
+
+	hash_key_file(key, &e.file, 0);
+	return (struct index_blob){key, OLD_KEY_FILE};
+}
+
+/* As an older release has left it. */
+static void
+make_old(struct fixture *f, uint64_t a, uint64_t b)
+{
+	int folder = open(f->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct index *ix = open_index(f, HASH_RECORD_FORMAT, folder);
+	uint8_t key[HASH_KEY_FILE], id[HASH_KEY_ID];
+	struct index_blob value = {id, sizeof(id)};
+
+	assert_int_equal(index_begin(ix), 0);
+	assert_int_equal(index_txn_clear(ix, HASH_FILES), 0);
+	assert_int_equal(index_txn_delete(ix, HASH_COUNTS,
+				 (struct index_blob){"files", 5},
+				 (struct index_blob){NULL, 0}),
+		0);
+	hash_key_id(id, a);
+	assert_int_equal(
+		index_txn_put(ix, HASH_FILES, old_key(key, 1), value), 0);
+	hash_key_id(id, b);
+	assert_int_equal(
+		index_txn_put(ix, HASH_FILES, old_key(key, 2), value), 0);
+	assert_int_equal(index_commit(ix), 0);
+	index_close(ix);
+	close(folder);
+}
+
+/* Files are found in what an older release has left, once it is opened. */
+static void
+test_old_files(void **state)
+{
+	struct fixture f;
+	struct hash_entry e, found;
+	struct index *ix;
+	uint64_t a, b;
+	size_t n = 0;
+	int folder;
+
+	setup(&f, DISK);
+	a = put(&f, ALICE, "/a", 1, 10);
+	b = put(&f, BOB, "/b", 2, 10);
+	close_store(&f);
+	make_old(&f, a, b);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(open_disk(&f, 0), 0);
+		e = entry(ALICE, "/a", 1, 10);
+		assert_true(f.store->ops->find_file(
+			f.store, &e.file, ALICE, &found));
+		assert_int_equal(found.id, a);
+		assert_false(
+			f.store->ops->find_file(f.store, &e.file, BOB, &found));
+		e = entry(BOB, "/b", 2, 10);
+		assert_true(
+			f.store->ops->find_file(f.store, &e.file, BOB, &found));
+		assert_int_equal(found.id, b);
+		count_entries(&f, 2, 24);
+		close_store(&f);
+	}
+	/* Not beside them. */
+	folder = open(f.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ix = open_index(&f, HASH_RECORD_FORMAT, folder);
+	assert_int_equal(index_each(ix, HASH_FILES, (struct index_blob){0},
+				 count_pair, &n),
+		0);
+	assert_int_equal(n, 2);
+	index_close(ix);
+	close(folder);
+	assert_int_equal(open_disk(&f, 0), 0);
+	assert_int_equal(remove_id(&f, a), STORE_OK);
 	teardown(&f);
 }
 
@@ -274,6 +357,7 @@ main(void)
 		cmocka_unit_test(test_damaged_record),
 		cmocka_unit_test(test_misplaced_record),
 		cmocka_unit_test(test_nothing_left),
+		cmocka_unit_test(test_old_files),
 		cmocka_unit_test(test_damaged_hashes),
 		cmocka_unit_test(test_damaged_counts),
 		cmocka_unit_test(test_user_counts),

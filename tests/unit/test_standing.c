@@ -18,7 +18,7 @@ test_unpublish(void **state)
 	init(&x);
 	assert_int_equal(script_unpublish(&x, &label), CORE_E_NOT_FOUND);
 	assert_int_equal(publish(&x, path_a, path_a, V1), CORE_OK);
-	assert_int_equal(info_open(&x, path_a, &info), CORE_OK);
+	assert_int_equal(open_info(&x, path_a, &info), CORE_OK);
 	assert_int_equal(
 		session_retrieve(x.session, script_op(&x), info, 10), CORE_OK);
 	assert_int_equal(script_unpublish(&x, &label), CORE_OK);
@@ -42,7 +42,7 @@ test_unpublish(void **state)
 	script_settle(&x);
 	assert_int_equal(x.reply_request, 501);
 	assert_int_equal(x.reply_result, CORE_E_NOT_FOUND);
-	assert_int_equal(info_open(&x, path_a, &info), CORE_E_NOT_FOUND);
+	assert_int_equal(open_info(&x, path_a, &info), CORE_E_NOT_FOUND);
 	script_done(&x);
 }
 
