@@ -64,7 +64,15 @@ net_SRC := \
 	daemon/net/serve.c \
 	daemon/net/serve_list.c \
 	daemon/net/warm.c \
-	daemon/net/web.c
+	daemon/net/web.c \
+	daemon/net/web_answer.c \
+	daemon/net/web_cond.c \
+	daemon/net/web_open.c \
+	daemon/net/web_path.c \
+	daemon/net/web_reply.c \
+	daemon/net/web_root.c \
+	daemon/net/web_type.c \
+	daemon/net/web_walk.c
 
 HTTP_TALK := $(B)/obj/tests/unit/http_talk.o $(B)/obj/tests/unit/net_peer.o
 HTTP_STAGE := $(HTTP_TALK) $(B)/obj/tests/unit/http_stage.o
@@ -77,6 +85,17 @@ test_http_server_EXTRA := $(HTTP_TALK)
 test_serve_EXTRA := $(HTTP_TALK) $(B)/obj/tests/unit/serve_site.o
 test_serve_list_EXTRA := $(test_serve_EXTRA)
 test_manager_network_EXTRA := $(test_serve_EXTRA)
+# The web server with a made-up hashed.h behind it.
+WEB_SITE := $(HTTP_TALK) $(B)/obj/tests/unit/web_site.o
+WEB_WRAP := -Wl,--wrap=syscall -Wl,--wrap=hashed_get \
+	-Wl,--wrap=hashed_give_back -Wl,--wrap=hashed_want
+test_web_EXTRA := $(WEB_SITE)
+test_web_reply_EXTRA := $(WEB_SITE)
+fuzz_web_path_LIBS := net core store codec common
+$(B)/tests/unit/test_web $(B)/tests/unit/test_web_reply: \
+	LDFLAGS += $(WEB_WRAP) -Wl,--wrap=fd_may_stall -Wl,--wrap=fd_close_foreign
+$(B)/tests/fuzz/replay_web_path $(B)/tests/fuzz/fuzz_web_path: \
+	LDFLAGS += $(WEB_WRAP)
 test_retrieve_EXTRA := $(B)/obj/tests/unit/net_peer.o
 HTTP_ENV := $(B)/obj/tests/unit/http_env.o $(test_retrieve_EXTRA)
 test_http_client_EXTRA := $(HTTP_ENV)

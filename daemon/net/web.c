@@ -1,23 +1,566 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The life of a request
+ *
+ *   path --> open, on the loop: what the kernel has in memory --+--> reply
+ *                  | it would have to wait                      |    | | |
+ *                  +--> open, by a worker ----------------------+    | | |
+ *                                                                    | | |
+ *            reply once more <-- still the same file? <-- hashes <---+ | |
+ *                                                                      | |
+ *                    error, redirection, 304, content information <----+ |
+ *                                                                        |
+ *            ended <-- sendfile, a worker reads what is cold <-----------+
+ *
+ * The descriptor that was opened stays the only one: what it is was asked of
+ * it, its hashes are those of exactly this state of this file, and it is what
+ * is sent.
+ *
+ * A request that is refused at once needs no memory.  The others have a struct
+ * web_request, of which some are kept for the next ones.  The connection may
+ * end at any point; the request then waits only for what a worker does with it,
+ * and holds the service meanwhile.
+ *
+ * Without openat2() every request would have to go to a worker, and in the
+ * service's own unit there is none.  So paths that a worker has opened within
+ * the last seconds are opened on the loop, since nothing of their way has left
+ * the kernel's memory in so short a time.  The same goes for file systems
+ * mounted beneath the root, as far as they cannot stall.
+ */
 #include "daemon/net/web.h"
 
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
-struct web {
-	struct web_counters counters;
-};
+#include <http_parser.h>
+
+#include "common/close.h"
+#include "common/macros.h"
+#include "daemon/net/http_server.h"
+#include "daemon/net/web_path.h"
+#include "daemon/net/web_priv.h"
+#include "daemon/net/web_type.h"
+
+#define REQUESTS_KEPT 64u        /* unused ones */
+#define NOBODY        UINT32_MAX /* as whose the workers open */
+#define LATELY_S      10
+#define BODY_MAX      4096u /* of a GET: not looked at */
+
+int64_t
+web_now_s(const struct web *w)
+{
+	return (int64_t)(w->env->ops->wall_ms(w->env->ctx) / 1000);
+}
+
+/* Requests */
+
+static struct web_request *
+request_new(struct web *w, struct http_conn *c, struct web_root *root)
+{
+	struct web_request *r = LIST_FIRST(&w->unused);
+
+	if (r != NULL) {
+		LIST_REMOVE(r, link);
+		w->n_unused--;
+	} else {
+		r = malloc(sizeof(*r));
+		if (r == NULL)
+			return NULL;
+	}
+	memset(r, 0, sizeof(*r));
+	r->web = w;
+	r->conn = c;
+	r->root = web_root_ref(root);
+	r->is_get = http_conn_method(c) == HTTP_GET;
+	r->fd = -1;
+	w->n_running++;
+	return r;
+}
+
+void
+web_request_close(struct web_request *r)
+{
+	int fd = TAKE_FD(r->fd);
+
+	if (r->slow)
+		fd_close_foreign(fd);
+	else if (fd >= 0)
+		close(fd);
+}
+
+static void
+request_free(struct web_request *r)
+{
+	struct web *w = r->web;
+
+	web_request_drop_hashes(r);
+	web_multi_free(r->multi);
+	free(r->path);
+	web_request_close(r);
+	web_root_unref(r->root);
+	w->n_running--;
+	if (w->n_unused == REQUESTS_KEPT) {
+		free(r);
+		return;
+	}
+	w->n_unused++;
+	LIST_INSERT_HEAD(&w->unused, r, link);
+}
+
+void
+web_request_drop_hashes(struct web_request *r)
+{
+	if (r->held)
+		hashed_give_back(&r->ask);
+	r->held = false;
+}
+
+/* Answers without a file */
+
+/* fields: those of w->head. */
+static void
+refuse(struct web *w, struct http_conn *c, unsigned status)
+{
+	char line[64];
+	int len = snprintf(line, sizeof(line), "%u %s\n", status,
+		http_status_str((enum http_status)status));
+	struct http_answer a = {
+		.status = status,
+		.type = "text/plain",
+		.fields = web_head_end(&w->head),
+		.head = line,
+		.head_len = (size_t)len,
+		.close = status == 400,
+	};
+
+	w->counters.not_found += status == 404;
+	if (a.fields == NULL)
+		http_conn_abort(c);
+	else
+		http_conn_answer(c, &a);
+}
+
+static void
+refuse_early(struct web *w, struct http_conn *c, unsigned status)
+{
+	web_head_begin(&w->head, web_now_s(w));
+	refuse(w, c, status);
+}
+
+void
+web_request_refuse_with(struct web_request *r, unsigned status)
+{
+	struct web *w = r->web;
+	struct http_conn *c = r->conn;
+
+	http_conn_set_user(c, NULL);
+	request_free(r);
+	refuse(w, c, status);
+}
+
+void
+web_request_refuse(struct web_request *r, unsigned status)
+{
+	web_head_begin(&r->web->head, web_now_s(r->web));
+	web_request_refuse_with(r, status);
+}
+
+/* Sockets cannot be opened, and are as little there as a FIFO is. */
+static unsigned
+status_of(int error)
+{
+	switch (-error) {
+	case ENOENT:
+	case ENOTDIR:
+	case ENAMETOOLONG:
+	case ENXIO:
+	case ENODEV:
+		return 404;
+	case EACCES:
+	case EPERM:
+	case ELOOP:
+	case EXDEV:
+		return 403;
+	case EAGAIN:
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+	case ECANCELED:
+		return 503;
+	default:
+		return 500;
+	}
+}
+
+static void
+put_query(struct buf *b, const char *query, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		uint8_t ch = (uint8_t)query[i];
+
+		if (ch > ' ' && ch < 0x7f)
+			buf_u8(b, ch);
+		else
+			buf_printf(b, "%%%02X", ch);
+	}
+}
+
+/* path: of a folder, without the slash that is missing. */
+static void
+redirect(struct web_request *r, const char *path, bool index)
+{
+	struct buf *text = &r->web->head.text;
+	static const char name[] = "Location: ";
+	size_t len;
+	const char *query = http_conn_query(r->conn, &len);
+
+	web_head_begin(&r->web->head, web_now_s(r->web));
+	buf_append(text, name, sizeof(name) - 1);
+	web_path_put(text, path, strlen(path));
+	if (index)
+		buf_append(text, WEB_INDEX, sizeof(WEB_INDEX) - 1);
+	buf_u8(text, '/');
+	put_query(text, query, len);
+	buf_append(text, "\r\n", 2);
+	web_request_refuse_with(r, 301);
+}
+
+/* Finding the file */
+
+static void
+request_opened(struct web_request *r, int result, const char *path)
+{
+	size_t len = strlen(path);
+	bool index = len == 0 || path[len - 1] == '/';
+
+	if (result < 0) {
+		web_request_refuse(r, status_of(result));
+		return;
+	}
+	r->fd = r->found.fd;
+	r->slow = r->root->slow || r->found.slow;
+	r->st = r->found.st;
+	if (S_ISDIR(r->st.st_mode)) {
+		redirect(r, path, index);
+		return;
+	}
+	if (!S_ISREG(r->st.st_mode)) {
+		web_request_refuse(r, 404);
+		return;
+	}
+	r->type = index ? web_type(WEB_INDEX, sizeof(WEB_INDEX) - 1)
+			: web_type(path, len);
+	web_reply(r);
+}
+
+/* FNV-1a; who finds two of one value has one of them opened on the loop. */
+static uint64_t
+hash_path(const char *path)
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+	for (; *path != 0; path++)
+		h = (h ^ (uint8_t)*path) * UINT64_C(0x100000001b3);
+	return h;
+}
+
+static bool
+was_opened_lately(const struct web *w, const char *path)
+{
+	uint64_t h = hash_path(path);
+	int64_t age_s = web_now_s(w) - w->lately[h % WEB_LATELY].when_s;
+
+	return w->lately[h % WEB_LATELY].path == h && age_s >= 0 &&
+		age_s <= LATELY_S;
+}
+
+static void
+remember_opened(struct web *w, const char *path)
+{
+	uint64_t h = hash_path(path);
+
+	w->lately[h % WEB_LATELY].path = h;
+	w->lately[h % WEB_LATELY].when_s = web_now_s(w);
+}
+
+/* Worker thread. */
+static void
+open_run(struct env_job *job, struct bulk *bulk)
+{
+	struct web_request *r = container_of(job, struct web_request, job);
+
+	r->result =
+		web_open(r->root->fd, r->path, r->effort, r->walk, &r->found);
+}
+
+static void
+job_start(struct web_request *r, void (*run)(struct env_job *, struct bulk *),
+	void (*done)(struct env_job *, bool), bool slow)
+{
+	struct web *w = r->web;
+
+	r->job = (struct env_job){
+		.run = run, .done = done, .uid = NOBODY, .slow = slow};
+	r->reading = true;
+	service_hold(w->service);
+	w->env->ops->job(w->env->ctx, &r->job);
+}
+
+/* false: the connection is gone, and the request with it. */
+static bool
+job_ended(struct web_request *r)
+{
+	r->reading = false;
+	service_release(r->web->service);
+	if (r->conn != NULL)
+		return true;
+	request_free(r);
+	return false;
+}
+
+static void open_done(struct env_job *job, bool ran);
+
+/* Where files are that may stall, only one worker opens any. */
+static void
+open_by_worker(struct web_request *r, enum web_effort effort)
+{
+	r->effort = effort;
+	r->walk = r->web->no_openat2;
+	job_start(r, open_run, open_done,
+		r->root->slow || effort == WEB_ANYWHERE);
+}
+
+static void
+open_done(struct env_job *job, bool ran)
+{
+	struct web_request *r = container_of(job, struct web_request, job);
+
+	if (!ran)
+		r->result = -ECANCELED;
+	if (r->result == 0)
+		r->fd = r->found.fd;
+	if (!job_ended(r))
+		return;
+	if (r->result == -EXDEV && r->effort == WEB_NEARBY) {
+		open_by_worker(r, WEB_ANYWHERE);
+		return;
+	}
+	if (r->result == 0 && !r->root->slow && !r->found.slow)
+		remember_opened(r->web, r->path);
+	request_opened(r, r->result, r->path);
+}
+
+/* -EAGAIN: a worker has to. */
+static int
+open_now(struct web_request *r, const char *path)
+{
+	struct web *w = r->web;
+	int fd = r->root->fd, result = -ENOSYS;
+
+	if (r->root->slow)
+		return -EAGAIN;
+	if (!w->no_openat2)
+		result = web_open(fd, path, WEB_AT_ONCE, false, &r->found);
+	w->no_openat2 = result == -ENOSYS;
+	if (result != -EAGAIN && result != -ENOSYS)
+		return result;
+	if (!was_opened_lately(w, path))
+		return -EAGAIN;
+	return web_open(fd, path, WEB_ANYWHERE, w->no_openat2, &r->found);
+}
+
+static void
+request_open(struct web_request *r, const char *path)
+{
+	int result = open_now(r, path);
+
+	if (result != -EAGAIN) {
+		request_opened(r, result, path);
+		return;
+	}
+	r->path = strdup(path);
+	if (r->path != NULL)
+		open_by_worker(r, WEB_NEARBY);
+	else
+		web_request_refuse(r, 503);
+}
+
+/* Hashes */
+
+/* All that matters for what the bytes are. */
+static bool
+is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+		a->st_size == b->st_size &&
+		a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+		a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+		a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static void
+look_again(struct env_job *job, struct bulk *bulk)
+{
+	struct web_request *r = container_of(job, struct web_request, job);
+
+	r->result = fstat(r->fd, &r->found.st) == 0 ? 0 : -errno;
+}
+
+static void
+reply_again(struct web_request *r)
+{
+	if (r->result < 0) {
+		web_request_refuse(r, status_of(r->result));
+		return;
+	}
+	if (!is_same(&r->st, &r->found.st)) {
+		web_request_drop_hashes(r);
+		r->plain = true;
+		r->st = r->found.st;
+	}
+	web_reply(r);
+}
+
+static void
+looked_again(struct env_job *job, bool ran)
+{
+	struct web_request *r = container_of(job, struct web_request, job);
+
+	if (!ran)
+		r->result = -ECANCELED;
+	if (job_ended(r))
+		reply_again(r);
+}
+
+static void
+hashes_done(struct hashed_ask *ask, enum hashed_result result)
+{
+	struct web_request *r = container_of(ask, struct web_request, ask);
+
+	r->waits = false;
+	r->hashes = result;
+	r->held = result == HASHED_OK;
+	if (r->slow) {
+		job_start(r, look_again, looked_again, true);
+		return;
+	}
+	look_again(&r->job, NULL);
+	reply_again(r);
+}
+
+/* The service */
+
+static void
+on_request(void *ctx, struct http_conn *c)
+{
+	struct web *w = ctx;
+	struct web_root *root = web_roots_get(&w->roots, web_now_s(w));
+	struct web_request *r;
+	size_t len;
+	const char *path = http_conn_path(c, &len);
+
+	w->counters.answers++;
+	if (root == NULL) {
+		refuse_early(w, c, 503);
+		return;
+	}
+	if (!web_path_resolve(w->path, path, len, &len)) {
+		refuse_early(w, c, 400);
+		return;
+	}
+	r = request_new(w, c, root);
+	if (r == NULL) {
+		http_conn_abort(c);
+		return;
+	}
+	r->ask.done = hashes_done;
+	http_conn_set_user(c, r);
+	request_open(r, w->path);
+}
+
+static void
+on_ended(void *ctx, struct http_conn *c, bool whole)
+{
+	struct web_request *r = http_conn_user(c);
+	struct web_counters *counters;
+
+	if (r == NULL)
+		return;
+	counters = &r->web->counters;
+	*(r->described ? &counters->encoded_bytes : &counters->plain_bytes) +=
+		http_conn_span_sent(c);
+	r->conn = NULL;
+	if (r->waits)
+		hashed_give_back(&r->ask);
+	r->waits = false;
+	if (!r->reading)
+		request_free(r);
+}
+
+static void
+warmed(struct warm *warm)
+{
+	struct web_request *r = container_of(warm, struct web_request, warm);
+
+	if (job_ended(r))
+		http_conn_warmed(r->conn);
+}
+
+static void
+on_cold(void *ctx, struct http_conn *c, uint64_t offset, uint64_t len)
+{
+	struct web_request *r = http_conn_user(c);
+
+	r->warm = (struct warm){
+		.fd = r->fd, .offset = offset, .len = len, .done = warmed};
+	r->reading = true;
+	service_hold(r->web->service);
+	warm_start(&r->warm, r->web->env, r->slow);
+}
+
+static bool
+is_ours(void *ctx, const char *path, size_t len)
+{
+	return true;
+}
 
 struct web *
 web_new(struct loop *loop, struct service *service, const struct env *env,
 	struct http_server *server)
 {
-	return calloc(1, sizeof(struct web));
+	struct web *w = calloc(1, sizeof(*w));
+
+	if (w == NULL)
+		return NULL;
+	w->service = service;
+	w->env = env;
+	LIST_INIT(&w->unused);
+	web_head_init(&w->head);
+	web_roots_init(&w->roots, service, env);
+	w->http = (struct http_service){
+		.match = is_ours,
+		.methods = UINT64_C(1) << HTTP_GET | UINT64_C(1) << HTTP_HEAD,
+		.body_max = BODY_MAX,
+		.handle = on_request,
+		.ended = on_ended,
+		.cold = on_cold,
+		.ctx = w,
+	};
+	http_server_add(server, &w->http);
+	return w;
 }
 
 int
 web_configure(struct web *w, const struct web_settings *settings)
 {
-	return 0;
+	w->min_size = settings->min_size;
+	memset(w->lately, 0, sizeof(w->lately));
+	return web_roots_set(&w->roots, settings->root, web_now_s(w));
 }
 
 const struct web_counters *
@@ -29,6 +572,17 @@ web_counters(const struct web *w)
 struct web *
 web_free(struct web *w)
 {
+	struct web_request *r;
+
+	if (w == NULL)
+		return NULL;
+	assert(w->n_running == 0);
+	while ((r = LIST_FIRST(&w->unused)) != NULL) {
+		LIST_REMOVE(r, link);
+		free(r);
+	}
+	web_roots_done(&w->roots);
+	web_head_done(&w->head);
 	free(w);
 	return NULL;
 }

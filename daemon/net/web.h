@@ -15,7 +15,7 @@ struct service;
 struct web;
 
 struct web_settings {
-	const char *root; /* absolute path of a folder; NULL: 503 to all */
+	const char *root;  /* absolute path of a folder; NULL: 503 to all */
 	uint64_t min_size; /* files up to this are never encoded */
 };
 
