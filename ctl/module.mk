@@ -15,8 +15,13 @@ ctl_SRC := \
 	ctl/cmd_secret.c \
 	ctl/cmd_status.c \
 	ctl/explain.c \
+	ctl/explain_table.c \
+	ctl/explain_url.c \
+	ctl/findings.c \
 	ctl/info_file.c \
 	ctl/main.c \
+	ctl/origin.c \
+	ctl/origin_answer.c \
 	ctl/out_json.c \
 	ctl/out_text.c \
 	ctl/pages.c \
@@ -31,10 +36,12 @@ CTL_ARCHIVES := $(B)/libproto.a $(B)/libcodec.a $(B)/libcommon.a
 $(B)/peerdistctl: $(ctl_SRC:%.c=$(B)/obj/%.o) $(CTL_ARCHIVES)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PROTOBUF_LIBS) $(JANSSON_LIBS) \
-		$(CRYPTO_LIBS) -lpthread
+		$(CRYPTO_LIBS) $(CURL_LIBS) -lpthread
 
 test_explain_EXTRA := $(B)/obj/ctl/explain.o
 test_explain_LIBS := codec common
+test_findings_EXTRA := $(B)/obj/ctl/findings.o $(B)/obj/ctl/origin_answer.o
+test_findings_LIBS := codec common
 
 INSTALL_TARGETS += install-completion
 

@@ -33,6 +33,7 @@ man_PAGES := \
 	man/pdw_ServerPublishFile.3 \
 	man/pdw_event_fd.3 \
 	man/pdw_port_fd.3 \
+	man/peerdist-get.1 \
 	man/peerdist.3 \
 	man/peerdist_async.7 \
 	man/peerdistctl.8 \

@@ -43,7 +43,7 @@ def test_usage(folder, args):
 
 @pytest.mark.parametrize("args", [
     ["mode", "set", "hosted-client"], ["mode", "set", "hosted-server"],
-    ["mode", "set", "hybrid"], ["explain", "http://origin.example/file"]])
+    ["mode", "set", "hybrid"]])
 def test_not_yet(folder, args):
     result = folder.ctl(*args)
     assert (result.code, result.out) == (USAGE, "")

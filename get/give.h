@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A file that is complete is given to the cache. */
+#ifndef GET_GIVE_H
+#define GET_GIVE_H
+
+#include <stdint.h>
+
+#include "get/branch.h"
+#include "get/described.h"
+#include "get/part.h"
+#include "get/report.h"
+
+struct give;
+
+enum give_result {
+	GIVE_RUNNING,
+	GIVE_DONE,
+	GIVE_WRONG,  /* the file is not what is described */
+	GIVE_FAILED, /* the cache cannot take it; give_why() */
+};
+
+/* The branch has this content open.  -ENOMEM. */
+int give_new(struct give **ret_give, struct branch *, struct part *,
+	struct described *, struct report *);
+/* Ends it, and closes the content.  NULL is allowed; returns NULL. */
+struct give *give_free(struct give *);
+/* Starts what can be started.  To be called after each event. */
+enum give_result give_step(struct give *);
+const char *give_why(const struct give *);
+
+#endif
