@@ -169,30 +169,6 @@ fetch(const char *arg)
 	free(data);
 }
 
-/* branch INFO FILE: all of it comes from peers. */
-static void
-branch(const char *arg)
-{
-	char info[400], file[400];
-	PEERDIST_CONTENT_HANDLE c;
-	double start = now();
-	struct pass p;
-	size_t len;
-	BYTE *data;
-
-	must_hold("arguments", sscanf(arg, "%399s %399s", info, file) == 2);
-	data = read_file(file, &len);
-	c = open_content(info);
-	p = read_through(c, data, len, PEERDIST_READ_TIMEOUT_DEFAULT);
-	must_hold("the branch has all of it", p.holes == 0 && p.cached == len);
-	say("%llu bytes in %u reads from the branch, nothing from the origin, "
-	    "%.0f MB/s",
-		(unsigned long long)p.cached, p.reads,
-		(double)len / 1e6 / (now() - start));
-	must("CloseContent", PeerDistClientCloseContent(instance, c), 0);
-	free(data);
-}
-
 static void
 start_read(unsigned i)
 {
@@ -306,7 +282,6 @@ main(void)
 {
 	static const struct command commands[] = {
 		{"begin", begin},
-		{"branch", branch},
 		{"fetch", fetch},
 		{"wait", wait_for_peer},
 		{"cancel", cancel},
