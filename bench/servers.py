@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.parse
@@ -80,8 +81,7 @@ http {{
 	sendfile on;
 	tcp_nopush {nopush};
 	tcp_nodelay on;
-	open_file_cache max=64 inactive=1h;
-	open_file_cache_valid 1h;
+	{opened}
 	keepalive_requests 1000000000;
 	keepalive_timeout 1h;
 	client_body_temp_path {dir}/t1;
@@ -97,6 +97,10 @@ http {{
 }}
 """
 
+# With it nginx does not look at the file again for an hour.
+OPENED = """open_file_cache max=64 inactive=1h;
+	open_file_cache_valid 1h;"""
+
 CERTIFICATE = """ssl_certificate {dir}/cert;
 		ssl_certificate_key {dir}/key;
 		ssl_protocols TLSv1.2;
@@ -105,11 +109,13 @@ CERTIFICATE = """ssl_certificate {dir}/cert;
 
 class Nginx:
     """One worker that serves the files of a folder.  nopush: what serves many
-    connections faster makes a single one five times slower."""
+    connections faster makes a single one five times slower.  opened: files
+    stay open, and are not looked at again."""
 
-    def __init__(self, scratch, root, cpu, tls=False, nopush=False):
-        self.dir = pathlib.Path(scratch) / f"nginx-{int(tls)}"
-        self.dir.mkdir()
+    def __init__(self, scratch, root, cpu, tls=False, nopush=False,
+                 opened=True):
+        self.dir = pathlib.Path(
+            tempfile.mkdtemp(prefix="nginx-", dir=scratch))
         self.port = free_port()
         self.url = f"http{'s' * tls}://127.0.0.1:{self.port}/"
         if tls:
@@ -118,6 +124,7 @@ class Nginx:
             dir=self.dir, port=self.port, root=root,
             tls="ssl" if tls else "", nopush="on" if nopush else "off",
             user="user root;" if os.geteuid() == 0 else "",
+            opened=OPENED if opened else "",
             certificate=CERTIFICATE.format(dir=self.dir) if tls else ""))
         self.process = subprocess.Popen(
             pinned(cpu, find("nginx"), "-p", self.dir, "-e",
@@ -159,10 +166,11 @@ end
 class Wrk:
     """Load by one thread; the same request all the time, made once."""
 
-    def __init__(self, scratch, url, cpu, pid, size, body=None):
+    def __init__(self, scratch, url, cpu, pid, size, body=None, fields=()):
         """pid: the server; size: of each answer's body, at least."""
         self.script = pathlib.Path(scratch) / f"wrk-{pid}.lua"
-        text = WRK
+        text = WRK + "".join(
+            f'wrk.headers["{name}"] = "{value}"\n' for name, value in fields)
         if body is not None:
             quoted = "".join(f"\\{byte:03}" for byte in body)
             text += f'wrk.method = "POST"\nwrk.body = "{quoted}"\n'
