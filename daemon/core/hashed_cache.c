@@ -94,7 +94,7 @@ hashed_file_get(struct hashed *h, const struct hash_file *file, uint32_t owner)
 	HASH_FIND(hh, h->files, &key, sizeof(key), f);
 	if (f == NULL)
 		return NULL;
-	if (f->owner == owner && hashed_same(&f->file, file))
+	if (f->owner == owner && hash_file_same(&f->file, file))
 		return f;
 	hashed_file_forget(f, HASHED_UNKNOWN);
 	return NULL;
@@ -185,7 +185,7 @@ hashed_published(struct hashed *h, const struct hash_put *put)
 	if (put->replaced != 0)
 		hashed_gone(h, put->replaced);
 	HASH_FIND(hh, h->files, &key, sizeof(key), f);
-	if (f != NULL && hashed_same(&f->file, &e->file) &&
+	if (f != NULL && hash_file_same(&f->file, &e->file) &&
 		trusted(h, e->uid, f->owner) &&
 		(e->versions & ~f->versions) != 0)
 		hashed_file_forget(f, HASHED_UNKNOWN);

@@ -27,6 +27,9 @@
 #define HASHED_SETTLE_MS   2000u
 #define HASHED_REST_MS     60000u
 #define HASHED_TRIES       4u
+/* A pause, in times of what was taken. */
+#define HASHED_PAUSE_TIMES 8u
+#define HASHED_LARGE       (256u << 20)
 
 struct hashed;
 struct hashed_want;
@@ -119,12 +122,6 @@ static inline struct hashed_key
 hashed_key_of(const struct hash_file *f)
 {
 	return (struct hashed_key){f->dev, f->ino};
-}
-static inline bool
-hashed_same(const struct hash_file *a, const struct hash_file *b)
-{
-	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
-		a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
 }
 /* The publication to trust for this file of that owner. */
 bool hashed_find(struct hashed *, const struct hash_file *, uint32_t owner,

@@ -15,6 +15,12 @@
  *	resting   it has failed: without a descriptor, so that it is not tried
  *	          again at every request; another version of the file may
  *
+ * A file that changes all the time would be read all the time, and its hashes
+ * thrown away.  So what had to be hashed once more, with whatever end, is left
+ * alone for eight times as long as that took.  When the store takes nothing,
+ * all are.  Of the two places, one is never given to a large file, which may
+ * keep it for hours.
+ *
  * What complete() tells is only noted there, and done from a job without work:
  * an owner of operations may not start any from inside.
  */
@@ -54,9 +60,12 @@ struct hashed_want {
 	uint32_t owner;
 	int fd; /* waiting, hashing */
 	unsigned tries;
-	uint64_t due_ms; /* waits until, rests until */
+	uint64_t due_ms;  /* waits until, rests until */
+	uint64_t next_ms; /* not hashed sooner, whatever it is by then */
+	bool before;      /* hashed once already, this version or another */
 	/* Hashing. */
 	uint64_t op;
+	uint64_t begun_ms;
 	bool again; /* it is another file meanwhile: "file" */
 	bool ended;
 	enum core_result result;
@@ -180,16 +189,25 @@ want_move(struct hashed_want *w, enum want_state state)
 }
 
 static void
-want_rest(struct hashed_want *w)
+want_rest(struct hashed_want *w, uint64_t until_ms)
 {
 	struct hashed *h = w->hashed;
 
-	h->n_failed++;
 	want_close(w);
-	w->due_ms = service_now_ms(h->service) + HASHED_REST_MS;
+	w->due_ms = until_ms;
 	want_move(w, WANT_RESTING);
 	if (h->resting.n > HASHED_RESTING_MAX)
 		want_free(TAILQ_FIRST(&h->resting.wants));
+}
+
+static void
+want_failed(struct hashed_want *w)
+{
+	struct hashed *h = w->hashed;
+	uint64_t until_ms = service_now_ms(h->service) + HASHED_REST_MS;
+
+	h->n_failed++;
+	want_rest(w, MAX_OF(until_ms, w->next_ms));
 }
 
 /* How long until it may be hashed; UINT64_MAX: its times lie in the future. */
@@ -228,7 +246,32 @@ want_refused(struct hashed_want *w, enum core_result r)
 	if (r == CORE_E_ALREADY_EXISTS || (passes && ++w->tries < HASHED_TRIES))
 		want_again(w, HASHED_SETTLE_MS);
 	else
-		want_rest(w);
+		want_failed(w);
+}
+
+/* Whether the next ones would be read for nothing, too. */
+static bool
+store_refuses(const struct hashed *h, enum core_result r)
+{
+	struct hash_store *store = h->service->hashes;
+	struct hash_stats stats;
+
+	if (r == CORE_OK || store == NULL)
+		return false;
+	store->ops->stats(store, &stats);
+	return r == CORE_E_DISK_FULL || r == CORE_E_NO_RESOURCES ||
+		stats.health != STORE_HEALTHY;
+}
+
+/* Those that wait go: nothing of theirs is held open meanwhile. */
+static void
+rest_all(struct hashed *h, uint64_t until_ms)
+{
+	struct hashed_want *w;
+
+	h->rest_until_ms = MAX_OF(h->rest_until_ms, until_ms);
+	while ((w = TAILQ_FIRST(&h->waiting.wants)) != NULL)
+		want_free(w);
 }
 
 /* How the hashing of one has ended. */
@@ -236,23 +279,32 @@ static void
 want_end(struct hashed_want *w, enum core_result r)
 {
 	struct hashed *h = w->hashed;
+	uint64_t now_ms = service_now_ms(h->service);
+	uint64_t pause_ms = HASHED_PAUSE_TIMES * (now_ms - w->begun_ms);
+	bool refused = store_refuses(h, r), soon;
 	struct hash_entry e;
 
+	if (r != CORE_E_TOO_NEW) {
+		w->next_ms = now_ms + (w->before ? pause_ms : 0);
+		w->before = true;
+	}
+	soon = !refused && w->next_ms <= now_ms + HASHED_SETTLE_MS;
 	if (r == CORE_OK)
 		h->n_done++;
-	/* Then the next ones would be read for nothing, too. */
-	if (r == CORE_E_DISK_FULL || r == CORE_E_NO_RESOURCES)
-		h->rest_until_ms = service_now_ms(h->service) + HASHED_REST_MS;
-	if (w->again && !hashed_find(h, &w->file, w->owner, &e)) {
+	if (refused)
+		rest_all(h, now_ms + MAX_OF(HASHED_REST_MS, pause_ms));
+	if (w->again && soon && !hashed_find(h, &w->file, w->owner, &e)) {
 		w->again = false;
 		w->tries = 0;
 		want_again(w, HASHED_SETTLE_MS);
-	} else if (r == CORE_OK) {
+	} else if (r == CORE_OK && pause_ms <= HASHED_SETTLE_MS) {
 		want_free(w);
+	} else if (r == CORE_OK) {
+		want_rest(w, w->next_ms);
 	} else if (r == CORE_E_TOO_NEW) {
 		want_refused(w, r);
 	} else {
-		want_rest(w);
+		want_failed(w);
 	}
 }
 
@@ -376,26 +428,46 @@ want_start(struct hashed_want *w)
 	enum core_result r;
 
 	w->op = next_op(w->hashed);
+	w->begun_ms = service_now_ms(w->hashed->service);
 	want_move(w, WANT_HASHING);
 	r = submit(w);
 	if (r != CORE_OK)
 		want_refused(w, r);
 }
 
-/* The first that is old enough; *ret_wait_ms: until another one is. */
+static bool
+is_large(const struct hash_file *f)
+{
+	return f->size > HASHED_LARGE;
+}
+
+static bool
+hashes_large(const struct hashed *h)
+{
+	const struct hashed_want *w;
+
+	TAILQ_FOREACH (w, &h->hashing.wants, link)
+		if (is_large(&w->file))
+			return true;
+	return false;
+}
+
+/* The first that is old enough and may go now; *ret_wait_ms: until another one
+ * is. */
 static struct hashed_want *
 next_due(struct hashed *h, uint64_t *ret_wait_ms)
 {
 	uint64_t now_ms = service_now_ms(h->service);
+	bool only_small = hashes_large(h);
 	struct hashed_want *w;
 
 	*ret_wait_ms = UINT64_MAX;
 	TAILQ_FOREACH (w, &h->waiting.wants, link) {
-		uint64_t due_ms = MAX_OF(w->due_ms, h->rest_until_ms);
-
-		if (due_ms <= now_ms)
+		if (only_small && is_large(&w->file))
+			continue;
+		if (w->due_ms <= now_ms)
 			return w;
-		*ret_wait_ms = MIN_OF(*ret_wait_ms, due_ms - now_ms);
+		*ret_wait_ms = MIN_OF(*ret_wait_ms, w->due_ms - now_ms);
 	}
 	return NULL;
 }
@@ -426,7 +498,7 @@ on_timer(struct wheel_timer *t)
 
 static bool
 want_add(struct hashed *h, int fd, const struct hash_file *file, uint32_t owner,
-	uint64_t wait_ms)
+	uint64_t wait_ms, bool before)
 {
 	struct hashed_want *w = calloc(1, sizeof(*w));
 
@@ -436,6 +508,7 @@ want_add(struct hashed *h, int fd, const struct hash_file *file, uint32_t owner,
 	w->key = hashed_key_of(file);
 	w->file = *file;
 	w->owner = owner;
+	w->before = before;
 	w->due_ms = service_now_ms(h->service) + wait_ms;
 	w->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (w->fd < 0) {
@@ -467,28 +540,37 @@ can_be_hashed(const struct stat *st)
 
 /* It is wanted already.  true: enough. */
 static bool
-wanted(struct hashed_want *w, const struct hash_file *file, uint64_t wait_ms)
+wanted(struct hashed_want *w, const struct hash_file *file, uint32_t owner,
+	uint64_t wait_ms)
 {
 	struct hashed *h = w->hashed;
-	bool same = hashed_same(&w->file, file);
+	bool same = hash_file_same(&w->file, file);
+	uint64_t now_ms = service_now_ms(h->service);
 
-	switch (w->state) {
-	case WANT_WAITING:
-		if (!same) {
-			w->file = *file;
-			w->tries = 0;
-			w->due_ms = service_now_ms(h->service) + wait_ms;
-			want_step(h);
-		}
+	if (w->state == WANT_RESTING)
+		return now_ms < (same ? w->due_ms : w->next_ms);
+	if (same)
 		return true;
-	case WANT_HASHING:
-		w->again |= !same;
-		w->file = *file;
+	w->file = *file;
+	w->owner = owner;
+	if (w->state == WANT_HASHING) {
+		w->again = true;
 		return true;
-	case WANT_RESTING:
-		break;
 	}
-	return same && w->due_ms > service_now_ms(h->service);
+	w->tries = 0;
+	w->due_ms = now_ms + wait_ms;
+	want_step(h);
+	return true;
+}
+
+/* The last places are for small ones. */
+static bool
+has_place(const struct hashed *h, const struct hash_file *file)
+{
+	size_t places =
+		is_large(file) ? HASHED_WAITING_MAX / 2 : HASHED_WAITING_MAX;
+
+	return h->waiting.n + h->closer.n < places;
 }
 
 bool
@@ -498,6 +580,7 @@ hashed_want(struct service *svc, int fd, const struct stat *st)
 	struct hash_file file;
 	struct hash_entry e;
 	struct hashed_want *w;
+	bool before = false;
 	uint64_t wait_ms;
 
 	if (svc->status != SERVICE_AVAILABLE || svc->hashes == NULL ||
@@ -508,15 +591,16 @@ hashed_want(struct service *svc, int fd, const struct stat *st)
 	if (wait_ms == UINT64_MAX)
 		return false;
 	w = want_get(h, &file);
-	if (w != NULL && wanted(w, &file, wait_ms))
+	if (w != NULL && wanted(w, &file, st->st_uid, wait_ms))
 		return w->state != WANT_RESTING;
-	if (w != NULL)
-		want_free(w); /* it has rested */
+	if (w != NULL) { /* it has rested */
+		before = w->before;
+		want_free(w);
+	}
 	if (hashed_find(h, &file, st->st_uid, &e))
 		return true;
-	return h->waiting.n + h->closer.n < HASHED_WAITING_MAX &&
-		service_now_ms(svc) >= h->rest_until_ms &&
-		want_add(h, fd, &file, st->st_uid, wait_ms);
+	return has_place(h, &file) && service_now_ms(svc) >= h->rest_until_ms &&
+		want_add(h, fd, &file, st->st_uid, wait_ms, before);
 }
 
 struct session *

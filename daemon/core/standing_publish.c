@@ -8,6 +8,12 @@
  * before it is hashed could be changed again within the same tick, and nobody
  * could tell.  So both times must lie two seconds back when hashing begins.
  *
+ * A write sets them once, when it begins, and may take longer than that; so do
+ * stores into a mapped page, which set them again only after that page was
+ * written to disk.  So writes that are under way are waited for, and pages are
+ * written out, before the file is read: whatever comes later changes the times.
+ * (Not so for mapped pages where nothing is written out, as on tmpfs.)
+ *
  * The path is the caller's word.  If it leads the service to the very file that
  * the descriptor is, and not by way of a symbolic link, the publication is
  * "watched": from then on the path is
@@ -20,8 +26,11 @@
  * When the operation ends while the store is writing, the entry is removed
  * again: what was cancelled is not published.
  */
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/close.h"
 #include "common/err.h"
@@ -34,6 +43,7 @@
 #define PROGRESS_MS 200
 #define MS_PER_S    1000
 #define NS_PER_MS   1000000
+#define LINK_SIZE   64
 
 struct standing {
 	struct file file;
@@ -58,6 +68,28 @@ ms_of(const struct timespec *t)
 	return (int64_t)t->tv_sec * MS_PER_S + t->tv_nsec / NS_PER_MS;
 }
 
+/* Whoever seeks a hole waits for who writes, on ext4, btrfs and tmpfs; on XFS
+ * whoever reads does.  Nothing ends this wait but the writer, who could make it
+ * long by writing from memory that stalls: so it is for what the web server
+ * gives out, and for what the superuser publishes, and other users get no means
+ * to hold the service up.  With a position of our own: the caller's is his.
+ * What cannot be done here is not done. */
+static void
+let_writes_end(const struct identity *who, int fd)
+{
+	AUTO_FD int own = -1;
+	char name[LINK_SIZE];
+
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	if (who->service || who->uid == 0)
+		own = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (own >= 0)
+		(void)lseek(own, 0, SEEK_HOLE);
+	(void)sync_file_range(fd, 0, 0,
+		SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+			SYNC_FILE_RANGE_WAIT_AFTER);
+}
+
 static int
 look(struct file *f)
 {
@@ -70,6 +102,7 @@ look(struct file *f)
 		return CORE_E_TOO_NEW;
 	standing_file(&f->before, &file);
 	st->watched = standing_look(st->path, &file) == STANDING_SAME;
+	let_writes_end(&f->session->identity, f->fd);
 	return 0;
 }
 

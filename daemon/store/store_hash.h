@@ -22,6 +22,13 @@ struct hash_file {
 	int64_t ctime_ns;
 };
 
+static inline bool
+hash_file_same(const struct hash_file *a, const struct hash_file *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+		a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
+}
+
 struct hash_entry {
 	uint64_t id; /* given by the store, never used again */
 	uint32_t uid;

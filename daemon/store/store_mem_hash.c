@@ -120,20 +120,13 @@ mem_find_id(struct hash_store *base, uint64_t id, struct hash_entry *ret_entry)
 }
 
 static bool
-same_file(const struct hash_file *a, const struct hash_file *b)
-{
-	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
-		a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
-}
-
-static bool
 mem_find_file(struct hash_store *base, const struct hash_file *file,
 	uint32_t uid, struct hash_entry *ret_entry)
 {
 	struct entry *e, *best = NULL;
 
 	TAILQ_FOREACH (e, &mem_of(base)->entries, link)
-		if (e->e.uid == uid && same_file(&e->e.file, file) &&
+		if (e->e.uid == uid && hash_file_same(&e->e.file, file) &&
 			(best == NULL || e->e.versions > best->e.versions))
 			best = e;
 	return found(best, ret_entry);

@@ -467,6 +467,125 @@ test_changed(void **state)
 	}
 }
 
+/* Hashing takes a while. */
+static void
+hash_slowly(struct script *x, uint64_t took_ms)
+{
+	check_view(x, 0, 1, view_of(x).done, view_of(x).failed);
+	script_job(x, 0);
+	script_time(x, took_ms);
+}
+
+/* What changes all the time is read a ninth of the time, but for the first
+ * time. */
+static void
+test_changes_always(void **state)
+{
+	const uint64_t took_ms = 10000, pause_ms = took_ms * HASHED_PAUSE_TIMES;
+	struct script x;
+	struct stat st;
+
+	hashed_init(&x);
+	assert_true(want(&x, path_a));
+	hash_slowly(&x, took_ms);
+	change(path_a);
+	assert_true(want(&x, path_a));
+	script_settle(&x);
+	check_view(&x, 1, 0, 0, 0);
+	script_time(&x, 2010);
+	hash_slowly(&x, took_ms);
+	change(path_a);
+	assert_true(want(&x, path_a));
+	script_settle(&x);
+	/* Not once more in two seconds. */
+	check_view(&x, 0, 0, 0, 1);
+	wait_descriptors(0);
+	st = stat_of(path_a);
+	st.st_mtim.tv_nsec ^= 1;
+	assert_false(want_as(&x, path_a, &st));
+	script_time(&x, pause_ms - 100);
+	assert_false(want_as(&x, path_a, &st));
+	assert_false(want(&x, path_a));
+	script_time(&x, 200);
+	assert_true(want(&x, path_a));
+	hash_slowly(&x, took_ms);
+	script_settle(&x);
+	check_view(&x, 0, 0, 1, 1);
+	wait_descriptors(0);
+	/* These hashes were kept, and are worth nothing now. */
+	change(path_a);
+	assert_false(want(&x, path_a));
+	script_time(&x, pause_ms - 100);
+	assert_false(want(&x, path_a));
+	script_time(&x, 200);
+	assert_true(want(&x, path_a));
+	script_settle(&x);
+	check_view(&x, 0, 0, 2, 1);
+	script_done(&x);
+}
+
+/* One that is hashed in time each time, and never used. */
+static void
+test_changes_often(void **state)
+{
+	struct script x;
+
+	hashed_init(&x);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(want(&x, path_a));
+		hash_slowly(&x, 1000);
+		script_settle(&x);
+		check_view(&x, 0, 0, i + 1, 0);
+		change(path_a);
+	}
+	assert_false(want(&x, path_a));
+	script_time(&x, 1000 * HASHED_PAUSE_TIMES + 100);
+	assert_true(want(&x, path_a));
+	script_settle(&x);
+	check_view(&x, 0, 0, 3, 0);
+	script_done(&x);
+}
+
+/* A large file does not stop the small ones for hours. */
+static void
+test_large(void **state)
+{
+	char path[3][80];
+	struct script x;
+	struct stat st[3];
+
+	hashed_init(&x);
+	for (unsigned i = 0; i < 3; i++) {
+		snprintf(path[i], sizeof(path[i]), "%s/%u", folder, i);
+		make_file(path[i], 100000);
+		set_age(&x, path[i], OLD_MS);
+		st[i] = stat_of(path[i]);
+	}
+	st[0].st_size = st[1].st_size = (off_t)HASHED_LARGE + 1;
+	assert_true(want_as(&x, path[0], &st[0]));
+	check_view(&x, 0, 1, 0, 0);
+	assert_true(want_as(&x, path[1], &st[1]));
+	check_view(&x, 1, 1, 0, 0);
+	assert_true(want_as(&x, path[2], &st[2]));
+	check_view(&x, 1, 2, 0, 0);
+	script_settle(&x);
+	check_view(&x, 0, 0, 3, 0);
+	for (unsigned i = 0; i < 3; i++)
+		unlink(path[i]);
+	/* Nor do those that wait. */
+	st[0] = stat_of(path_a);
+	set_age(&x, path_a, 500);
+	st[0].st_size = (off_t)HASHED_LARGE + 1;
+	for (unsigned i = 0; i <= HASHED_WAITING_MAX / 2; i++) {
+		st[0].st_ino = i + 1;
+		assert_int_equal(want_as(&x, path_a, &st[0]),
+			i < HASHED_WAITING_MAX / 2);
+	}
+	st[0].st_size = LEN;
+	assert_true(want_as(&x, path_a, &st[0]));
+	script_done(&x);
+}
+
 /* Another file takes the path of one that is being hashed: it is hashed when
  * that one is over. */
 static void
@@ -626,7 +745,70 @@ test_store_full(void **state)
 	script_done(&x);
 }
 
-/* Those that wait when it is found full go on later. */
+/* The longer it took to find out, the longer. */
+static void
+test_store_full_long(void **state)
+{
+	struct script x;
+
+	hashed_init(&x);
+	x.hashes->ops->set_limit(x.hashes, 100);
+	make_file(path_b, 100000);
+	assert_true(want(&x, path_a));
+	script_job(&x, 0);
+	script_time(&x, HASHED_REST_MS);
+	script_settle(&x);
+	script_time(&x, HASHED_REST_MS * HASHED_PAUSE_TIMES - 100);
+	assert_false(want(&x, path_a));
+	assert_false(want(&x, path_b));
+	script_time(&x, 200);
+	assert_true(want(&x, path_b));
+	script_done(&x);
+	unlink(path_b);
+}
+
+static void
+failing_put(struct hash_store *store, struct hash_put *put)
+{
+	put->status = STORE_IO;
+	put->done(put);
+}
+
+static void
+failing_stats(struct hash_store *store, struct hash_stats *ret)
+{
+	*ret = (struct hash_stats){.health = STORE_FAILING};
+}
+
+/* A disk that refuses writes will do so with the next one, too. */
+static void
+test_store_failing(void **state)
+{
+	const struct hash_store_ops *good;
+	struct hash_store_ops failing;
+	struct script x;
+
+	hashed_init(&x);
+	good = x.hashes->ops;
+	failing = *good;
+	failing.put = failing_put;
+	failing.stats = failing_stats;
+	x.hashes->ops = &failing;
+	make_file(path_b, 100000);
+	assert_true(want(&x, path_a));
+	script_settle(&x);
+	check_view(&x, 0, 0, 0, 1);
+	assert_false(want(&x, path_b));
+	x.hashes->ops = good;
+	script_time(&x, HASHED_REST_MS + 100);
+	assert_true(want(&x, path_b));
+	script_settle(&x);
+	check_view(&x, 0, 0, 1, 1);
+	unlink(path_b);
+	script_done(&x);
+}
+
+/* Those that wait when it is found full are not held open until then. */
 static void
 test_store_full_waiting(void **state)
 {
@@ -640,12 +822,13 @@ test_store_full_waiting(void **state)
 	st.st_ctim.tv_sec += 9;
 	assert_true(want_as(&x, path_b, &st));
 	assert_true(want(&x, path_a));
+	check_view(&x, 1, 1, 0, 0);
 	script_settle(&x);
-	check_view(&x, 1, 0, 0, 1);
+	check_view(&x, 0, 0, 0, 1);
+	wait_descriptors(0);
 	x.hashes->ops->set_limit(x.hashes, 0);
-	script_time(&x, HASHED_REST_MS - 100);
-	check_view(&x, 1, 0, 0, 1);
-	script_time(&x, 200);
+	script_time(&x, HASHED_REST_MS + 100);
+	assert_true(want_as(&x, path_b, &st));
 	script_settle(&x);
 	check_view(&x, 0, 0, 1, 1);
 	unlink(path_b);
@@ -737,11 +920,16 @@ main(void)
 		cmocka_unit_test(test_many_rest),
 		cmocka_unit_test(test_cancelled),
 		cmocka_unit_test(test_changed),
+		cmocka_unit_test(test_changes_always),
+		cmocka_unit_test(test_changes_often),
+		cmocka_unit_test(test_large),
 		cmocka_unit_test(test_path_taken),
 		cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_shutdown),
 		cmocka_unit_test(test_quota),
 		cmocka_unit_test(test_store_full),
+		cmocka_unit_test(test_store_full_long),
+		cmocka_unit_test(test_store_failing),
 		cmocka_unit_test(test_store_full_waiting),
 		cmocka_unit_test(test_no_descriptors),
 		cmocka_unit_test(test_out_of_memory),
