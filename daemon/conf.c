@@ -388,6 +388,15 @@ limit_backoff(struct conf *c, conf_report_fn *report, void *ctx)
 	c->backoff_max_us = c->probe_timeout_us;
 }
 
+/* The server is off then; a socket of systemd is answered 503. */
+static void
+need_root(const struct conf *c, conf_report_fn *report, void *ctx)
+{
+	if (c->web_listen.len > 0 && c->web_root[0] == '\0' && report != NULL)
+		report(ctx, conf_value_of(c, "Web", "Listen")->origin,
+			"Web.Listen is of no use without Web.Root");
+}
+
 int
 conf_load(struct conf **ret_conf, const struct conf_sources *s,
 	conf_report_fn *report, void *ctx)
@@ -403,6 +412,7 @@ conf_load(struct conf **ret_conf, const struct conf_sources *s,
 		return r;
 	}
 	limit_backoff(c, report, ctx);
+	need_root(c, report, ctx);
 	*ret_conf = c;
 	return 0;
 }

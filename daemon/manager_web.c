@@ -28,7 +28,7 @@ struct web_site {
 	struct web *web;
 	struct listening listening;
 	bool stopped;
-	int error; /* of the root, or 0 */
+	int error; /* of the root, when it was set, or 0 */
 	char root[CONF_VALUE_MAX + 1];
 };
 
@@ -102,9 +102,6 @@ web_site_configure(struct web_site *w, const struct conf *c)
 		listening_open(&w->listening, &c->web_listen);
 		return;
 	}
-	if (c->web_listen.len > 0)
-		log_event(LOG_WARNING, "The web server has no folder",
-			LOG_STR("SETTING", "Web.Root"));
 	listening_close(&w->listening);
 	if (w->listening.listener == NULL)
 		http_server_close_all(w->server);
@@ -134,7 +131,7 @@ web_site_put_status(const struct web_site *w, struct json *j)
 	json_out_object(j, "web");
 	if (w->root[0] != '\0')
 		json_out_text(j, "root", w->root);
-	if (w->error != 0)
+	if (w->error != 0 && !web_is_open(w->web))
 		json_out_text(j, "problem", strerror(-w->error));
 #define X(name) json_out_u64(j, #name, c->name);
 	WEB_COUNTERS(X)
@@ -144,7 +141,7 @@ web_site_put_status(const struct web_site *w, struct json *j)
 	json_out_u64(j, "files_hashed", v.done);
 	json_out_u64(j, "files_failed", v.failed);
 	json_out_u64(j, "described_files", v.cached_files);
-	json_out_u64(j, "described_memory", v.cached_bytes);
+	json_out_u64(j, "described_memory_bytes", v.cached_bytes);
 	server_put_counters(w->server, j);
 	json_out_end_object(j);
 }

@@ -422,11 +422,15 @@ http_conn_user(const struct http_conn *c)
 }
 
 void
-http_conn_warmed(struct http_conn *c)
+http_conn_warmed(struct http_conn *c, const uint8_t *bytes, size_t len)
 {
 	if (c->state == HTTP_CONN_GONE)
 		return;
 	assert(c->state == HTTP_CONN_COLD);
+	assert(bytes == NULL || (len > 0 && len <= c->out.warm_len));
+	c->out.warm_bytes = bytes;
+	if (bytes != NULL)
+		c->out.warm_len = len;
 	c->state = HTTP_CONN_SENDING;
 	if (!c->running)
 		loop_defer(c->set->loop, &c->again);

@@ -38,7 +38,7 @@ struct http_service {
 	/* The next len bytes of the file at offset are not in memory, and
 	 * sending them would make everybody wait for the disk: they are to be
 	 * read by a worker.  http_conn_warmed() has to follow, from here or
-	 * later and whatever came of it, unless ended does; a worker that still
+	 * later, or http_conn_abort(), unless ended does; a worker that still
 	 * reads then must keep the file itself.  NULL: sent all the same. */
 	void (*cold)(
 		void *ctx, struct http_conn *, uint64_t offset, uint64_t len);
@@ -68,7 +68,8 @@ struct http_answer {
 	uint64_t span;
 	const struct http_part *parts; /* these and their heads stay, too */
 	size_t n_parts;
-	bool slow;  /* the file's system may stall: all of it is cold */
+	bool slow;  /* the file's system may stall: all of it is cold, and the
+		     * service brings the bytes themselves */
 	bool close; /* the connection, after this */
 };
 
@@ -96,8 +97,11 @@ void http_conn_set_user(struct http_conn *, void *);
 void *http_conn_user(const struct http_conn *);
 
 void http_conn_answer(struct http_conn *, const struct http_answer *);
-/* What cold() asked for has been read, or cannot be. */
-void http_conn_warmed(struct http_conn *);
+/* What cold() asked for has been read, or cannot be, which will be found out.
+ * bytes: the first len of it (> 0) are here and stay until cold() is called
+ * again or ended is; the file is not touched for them.  NULL: they are sent
+ * from the file. */
+void http_conn_warmed(struct http_conn *, const uint8_t *bytes, size_t len);
 /* Closes the connection, soon, whatever of an answer has left. */
 void http_conn_abort(struct http_conn *);
 /* How much of the answer's spans has left so far. */

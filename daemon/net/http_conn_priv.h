@@ -64,6 +64,7 @@ struct http_output {
 	/* What of the file is known to be in memory, or was to be. */
 	uint64_t warm_at;
 	uint64_t warm_len;
+	const uint8_t *warm_bytes; /* all of that; NULL: of fd */
 	bool slow;
 	bool close;
 	bool linger;

@@ -14,7 +14,10 @@
  * http-parser is not strict enough in a few places where leniency lets two
  * hosts see two different requests: blanks before the colon of a header, NUL in
  * a header, CR within a line, a header of several lines, a transfer coding
- * beside "chunked", be it the same again.  These are refused here.
+ * beside "chunked", be it the same again.  These are refused here.  What it
+ * takes for the ends of lines between chunks is more than can be looked at from
+ * here, so nothing that follows a chunked body on its connection is believed to
+ * be a request.
  */
 #include "daemon/net/http_conn_priv.h"
 
@@ -284,7 +287,7 @@ on_message_complete(http_parser *p)
 	struct http_conn *c = conn_of(p);
 
 	c->in.whole = true;
-	c->in.keep_alive = http_should_keep_alive(p);
+	c->in.keep_alive = http_should_keep_alive(p) && !(p->flags & F_CHUNKED);
 	/* Leaves the next request alone. */
 	http_parser_pause(p, 1);
 	return 0;

@@ -11,6 +11,11 @@
  * hold that back meanwhile.  What was looked at or read is not looked at again,
  * be it that reading failed: sendfile() finds out why.
  *
+ * Of a file system that may stall nobody knows that it will not ask its server
+ * once more for what has just been read (FUSE with direct I/O always does, NFS
+ * when it hears of a change).  So there the service brings the bytes, and
+ * sendfile() is not called at all.
+ *
  * One sendfile() ends where its pipe of 16 pages does.  A block begins anywhere
  * in a page, so all of it is two pipes full; sent by one call, both reach TCP
  * together, and a congestion control with pacing (BBR) then sets a timer for
@@ -125,6 +130,7 @@ end(struct http_output *out)
 	out->spans_before = 0;
 	out->n_parts = 0;
 	out->warm_len = 0;
+	out->warm_bytes = NULL;
 	return buf_error(&out->head) == 0;
 }
 
@@ -245,11 +251,22 @@ piece_at(const struct http_output *out, uint64_t at, uint64_t share)
 }
 
 static ssize_t
+send_file(struct http_conn *c, uint64_t at, size_t piece)
+{
+	const struct http_output *out = &c->out;
+	off_t offset = (off_t)at;
+
+	if (out->warm_bytes != NULL)
+		return send(c->fd, out->warm_bytes + (at - out->warm_at), piece,
+			MSG_NOSIGNAL);
+	return sendfile(c->fd, out->fd, &offset, piece);
+}
+
+static ssize_t
 send_some(struct http_conn *c, uint64_t *share)
 {
 	struct http_output *out = &c->out;
 	uint64_t at = out->offset + out->span_sent;
-	off_t offset = (off_t)at;
 	ssize_t n;
 
 	if (out->text_sent < out->text_len || out->bytes != NULL) {
@@ -258,7 +275,7 @@ send_some(struct http_conn *c, uint64_t *share)
 			count_memory(out, (size_t)n, share);
 		return n;
 	}
-	n = sendfile(c->fd, out->fd, &offset, piece_at(out, at, *share));
+	n = send_file(c, at, piece_at(out, at, *share));
 	if (n > 0) {
 		out->span_sent += (uint64_t)n;
 		*share -= (uint64_t)n;
@@ -301,6 +318,7 @@ is_cold(struct http_conn *c, uint64_t share)
 		at - out->warm_at < out->warm_len)
 		return false;
 	out->warm_at = at;
+	out->warm_bytes = NULL;
 	out->warm_len = MIN_OF(left, share);
 	if (!out->slow && warm_is(out->fd, at, out->warm_len))
 		return false;
@@ -337,7 +355,8 @@ http_output_send(struct http_conn *c, uint64_t *share, bool *ret_progress)
 void
 http_output_cools(struct http_conn *c)
 {
-	c->out.warm_len = 0;
+	if (c->out.warm_bytes == NULL)
+		c->out.warm_len = 0;
 }
 
 uint64_t

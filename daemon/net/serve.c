@@ -186,7 +186,7 @@ block_warmed(struct warm *w)
 	if (b->conn == NULL)
 		block_done(b, b->sent);
 	else
-		http_conn_warmed(b->conn);
+		http_conn_warmed(b->conn, NULL, 0);
 }
 
 static void
@@ -333,6 +333,7 @@ on_cold(void *ctx, struct http_conn *c, uint64_t offset, uint64_t len)
 		.fd = b->upload.loan.fd,
 		.offset = offset,
 		.len = len,
+		.uid = WARM_FOR_PEERS,
 		.done = block_warmed,
 	};
 	warm_start(&b->warm, s->env, false);

@@ -23,9 +23,13 @@
  *
  * Without openat2() every request would have to go to a worker, and in the
  * service's own unit there is none.  So paths that a worker has opened within
- * the last seconds are opened on the loop, since nothing of their way has left
- * the kernel's memory in so short a time.  The same goes for file systems
- * mounted beneath the root, as far as they cannot stall.
+ * the last seconds are walked to on the loop, since nothing of their way has
+ * left the kernel's memory in so short a time.  Whoever may write beneath the
+ * root can put another way there meanwhile: it may not be a long one, and where
+ * it leads to something that is mounted there, a worker goes on.
+ *
+ * Where the file system may stall, workers do all of it, one after the other:
+ * they open, look, read what is sent, and close.
  */
 #include "daemon/net/web.h"
 
@@ -34,6 +38,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include <http_parser.h>
@@ -45,10 +50,11 @@
 #include "daemon/net/web_priv.h"
 #include "daemon/net/web_type.h"
 
-#define REQUESTS_KEPT 64u        /* unused ones */
-#define NOBODY        UINT32_MAX /* as whose the workers open */
+#define REQUESTS_KEPT 64u /* unused ones */
 #define LATELY_S      10
 #define BODY_MAX      4096u /* of a GET: not looked at */
+/* Of a file that may stall: so much each connection may hold. */
+#define SLOW_WINDOW (128u << 10)
 
 int64_t
 web_now_s(const struct web *w)
@@ -81,27 +87,11 @@ request_new(struct web *w, struct http_conn *c, struct web_root *root)
 	return r;
 }
 
-void
-web_request_close(struct web_request *r)
-{
-	int fd = TAKE_FD(r->fd);
-
-	if (r->slow)
-		fd_close_foreign(fd);
-	else if (fd >= 0)
-		close(fd);
-}
-
 static void
-request_free(struct web_request *r)
+request_keep(struct web_request *r)
 {
 	struct web *w = r->web;
 
-	web_request_drop_hashes(r);
-	web_multi_free(r->multi);
-	free(r->path);
-	web_request_close(r);
-	web_root_unref(r->root);
 	w->n_running--;
 	if (w->n_unused == REQUESTS_KEPT) {
 		free(r);
@@ -109,6 +99,59 @@ request_free(struct web_request *r)
 	}
 	w->n_unused++;
 	LIST_INSERT_HEAD(&w->unused, r, link);
+}
+
+static void
+job_start(struct web_request *r, void (*run)(struct env_job *, struct bulk *),
+	void (*done)(struct env_job *, bool), bool slow)
+{
+	struct web *w = r->web;
+
+	r->job = (struct env_job){
+		.run = run, .done = done, .uid = WEB_OPENS, .slow = slow};
+	r->reading = true;
+	service_hold(w->service);
+	w->env->ops->job(w->env->ctx, &r->job);
+}
+
+/* Worker thread. */
+static void
+close_run(struct env_job *job, struct bulk *bulk)
+{
+	struct web_request *r = container_of(job, struct web_request, job);
+
+	close(TAKE_FD(r->fd));
+}
+
+static void
+closed(struct env_job *job, bool ran)
+{
+	struct web_request *r = container_of(job, struct web_request, job);
+	struct service *service = r->web->service;
+
+	if (!ran)
+		fd_close_foreign(TAKE_FD(r->fd));
+	request_keep(r);
+	service_release(service);
+}
+
+/* Many may end at once, which is more than fd_close_foreign() has threads
+ * for. */
+static void
+request_free(struct web_request *r)
+{
+	web_request_drop_hashes(r);
+	web_multi_free(r->multi);
+	free(r->path);
+	free(r->window);
+	web_root_unref(r->root);
+	if (r->fd >= 0 && r->slow) {
+		job_start(r, close_run, closed, true);
+		return;
+	}
+	if (r->fd >= 0)
+		close(r->fd);
+	request_keep(r);
 }
 
 void
@@ -232,6 +275,13 @@ redirect(struct web_request *r, const char *path, bool index)
 /* Finding the file */
 
 static void
+take_found(struct web_request *r)
+{
+	r->fd = r->found.fd;
+	r->slow = r->root->slow || r->found.slow;
+}
+
+static void
 request_opened(struct web_request *r, int result, const char *path)
 {
 	size_t len = strlen(path);
@@ -241,8 +291,7 @@ request_opened(struct web_request *r, int result, const char *path)
 		web_request_refuse(r, status_of(result));
 		return;
 	}
-	r->fd = r->found.fd;
-	r->slow = r->root->slow || r->found.slow;
+	take_found(r);
 	r->st = r->found.st;
 	if (S_ISDIR(r->st.st_mode)) {
 		redirect(r, path, index);
@@ -257,11 +306,12 @@ request_opened(struct web_request *r, int result, const char *path)
 	web_reply(r);
 }
 
-/* FNV-1a; who finds two of one value has one of them opened on the loop. */
+/* FNV-1a, begun with a secret: whoever could tell which paths have the same
+ * value could have one of them walked to on the loop. */
 static uint64_t
-hash_path(const char *path)
+hash_path(const struct web *w, const char *path)
 {
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
+	uint64_t h = w->secret;
 
 	for (; *path != 0; path++)
 		h = (h ^ (uint8_t)*path) * UINT64_C(0x100000001b3);
@@ -271,7 +321,7 @@ hash_path(const char *path)
 static bool
 was_opened_lately(const struct web *w, const char *path)
 {
-	uint64_t h = hash_path(path);
+	uint64_t h = hash_path(w, path);
 	int64_t age_s = web_now_s(w) - w->lately[h % WEB_LATELY].when_s;
 
 	return w->lately[h % WEB_LATELY].path == h && age_s >= 0 &&
@@ -281,7 +331,7 @@ was_opened_lately(const struct web *w, const char *path)
 static void
 remember_opened(struct web *w, const char *path)
 {
-	uint64_t h = hash_path(path);
+	uint64_t h = hash_path(w, path);
 
 	w->lately[h % WEB_LATELY].path = h;
 	w->lately[h % WEB_LATELY].when_s = web_now_s(w);
@@ -297,29 +347,19 @@ open_run(struct env_job *job, struct bulk *bulk)
 		web_open(r->root->fd, r->path, r->effort, r->walk, &r->found);
 }
 
-static void
-job_start(struct web_request *r, void (*run)(struct env_job *, struct bulk *),
-	void (*done)(struct env_job *, bool), bool slow)
-{
-	struct web *w = r->web;
-
-	r->job = (struct env_job){
-		.run = run, .done = done, .uid = NOBODY, .slow = slow};
-	r->reading = true;
-	service_hold(w->service);
-	w->env->ops->job(w->env->ctx, &r->job);
-}
-
 /* false: the connection is gone, and the request with it. */
 static bool
 job_ended(struct web_request *r)
 {
+	struct service *service = r->web->service;
+	bool gone = r->conn == NULL;
+
 	r->reading = false;
-	service_release(r->web->service);
-	if (r->conn != NULL)
-		return true;
-	request_free(r);
-	return false;
+	/* That may be a job, too: the service is not let go between the two. */
+	if (gone)
+		request_free(r);
+	service_release(service);
+	return !gone;
 }
 
 static void open_done(struct env_job *job, bool ran);
@@ -342,14 +382,14 @@ open_done(struct env_job *job, bool ran)
 	if (!ran)
 		r->result = -ECANCELED;
 	if (r->result == 0)
-		r->fd = r->found.fd;
+		take_found(r);
 	if (!job_ended(r))
 		return;
 	if (r->result == -EXDEV && r->effort == WEB_NEARBY) {
 		open_by_worker(r, WEB_ANYWHERE);
 		return;
 	}
-	if (r->result == 0 && !r->root->slow && !r->found.slow)
+	if (r->result == 0 && r->effort == WEB_NEARBY)
 		remember_opened(r->web, r->path);
 	request_opened(r, r->result, r->path);
 }
@@ -359,18 +399,20 @@ static int
 open_now(struct web_request *r, const char *path)
 {
 	struct web *w = r->web;
-	int fd = r->root->fd, result = -ENOSYS;
+	int fd = r->root->fd;
 
 	if (r->root->slow)
 		return -EAGAIN;
-	if (!w->no_openat2)
-		result = web_open(fd, path, WEB_AT_ONCE, false, &r->found);
-	w->no_openat2 = result == -ENOSYS;
-	if (result != -EAGAIN && result != -ENOSYS)
-		return result;
+	if (!w->no_openat2) {
+		int result = web_open(fd, path, WEB_AT_ONCE, false, &r->found);
+
+		if (result != -ENOSYS)
+			return result;
+		w->no_openat2 = true;
+	}
 	if (!was_opened_lately(w, path))
 		return -EAGAIN;
-	return web_open(fd, path, WEB_ANYWHERE, w->no_openat2, &r->found);
+	return web_open(fd, path, WEB_AT_ONCE, true, &r->found);
 }
 
 static void
@@ -456,6 +498,28 @@ hashes_done(struct hashed_ask *ask, enum hashed_result result)
 /* The service */
 
 static void
+count_host(void *ctx, const char *name, size_t name_len, const char *value,
+	size_t len)
+{
+	static const char host[] = "Host";
+	unsigned *n = ctx;
+
+	*n += name_len == sizeof(host) - 1 &&
+		strncasecmp(name, host, name_len) == 0;
+}
+
+/* RFC 9112 3.2.  There is one site only, and yet: somebody between may have
+ * thought of another. */
+static bool
+is_for_us(const struct http_conn *c)
+{
+	unsigned hosts = 0;
+
+	http_conn_each_header(c, count_host, &hosts);
+	return hosts == 1 || http_conn_is_old(c);
+}
+
+static void
 on_request(void *ctx, struct http_conn *c)
 {
 	struct web *w = ctx;
@@ -469,7 +533,7 @@ on_request(void *ctx, struct http_conn *c)
 		refuse_early(w, c, 503);
 		return;
 	}
-	if (!web_path_resolve(w->path, path, len, &len)) {
+	if (!is_for_us(c) || !web_path_resolve(w->path, path, len, &len)) {
 		refuse_early(w, c, 400);
 		return;
 	}
@@ -507,8 +571,12 @@ warmed(struct warm *warm)
 {
 	struct web_request *r = container_of(warm, struct web_request, warm);
 
-	if (job_ended(r))
-		http_conn_warmed(r->conn);
+	if (!job_ended(r))
+		return;
+	if (r->window != NULL && warm->got == 0)
+		http_conn_abort(r->conn);
+	else
+		http_conn_warmed(r->conn, r->window, warm->got);
 }
 
 static void
@@ -516,8 +584,20 @@ on_cold(void *ctx, struct http_conn *c, uint64_t offset, uint64_t len)
 {
 	struct web_request *r = http_conn_user(c);
 
+	if (r->slow && r->window == NULL)
+		r->window = malloc(SLOW_WINDOW);
+	if (r->slow && r->window == NULL) {
+		http_conn_abort(c);
+		return;
+	}
 	r->warm = (struct warm){
-		.fd = r->fd, .offset = offset, .len = len, .done = warmed};
+		.fd = r->fd,
+		.offset = offset,
+		.len = r->slow ? MIN_OF(len, SLOW_WINDOW) : len,
+		.uid = WARM_FOR_WEB,
+		.into = r->window,
+		.done = warmed,
+	};
 	r->reading = true;
 	service_hold(r->web->service);
 	warm_start(&r->warm, r->web->env, r->slow);
@@ -539,6 +619,7 @@ web_new(struct loop *loop, struct service *service, const struct env *env,
 		return NULL;
 	w->service = service;
 	w->env = env;
+	env->ops->random(env->ctx, &w->secret, sizeof(w->secret));
 	LIST_INIT(&w->unused);
 	web_head_init(&w->head);
 	web_roots_init(&w->roots, service, env);
@@ -561,6 +642,12 @@ web_configure(struct web *w, const struct web_settings *settings)
 	w->min_size = settings->min_size;
 	memset(w->lately, 0, sizeof(w->lately));
 	return web_roots_set(&w->roots, settings->root, web_now_s(w));
+}
+
+bool
+web_is_open(const struct web *w)
+{
+	return w->roots.current != NULL;
 }
 
 const struct web_counters *

@@ -6,6 +6,7 @@
 #ifndef NET_WEB_H
 #define NET_WEB_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct env;
@@ -41,8 +42,10 @@ struct web_counters {
 struct web *web_new(struct loop *, struct service *, const struct env *,
 	struct http_server *);
 /* Answers to come.  -errno: the root cannot be opened, and everything is
- * answered 503 until it can. */
+ * answered 503 until it can; one that was open under the same path goes on. */
 int web_configure(struct web *, const struct web_settings *);
+/* It has a root, and that was opened. */
+bool web_is_open(const struct web *);
 const struct web_counters *web_counters(const struct web *);
 /* The server has no connection any more, or is gone, and the service is idle.
  * NULL. */

@@ -7,10 +7,10 @@
  * known.  A worker does the rest: what is on the root's own file system, which
  * is all that most roots have, and then what may be on one that stalls.
  *
- *  Where there is no openat2(), behind a filter of
- * system calls such as that of RestrictSUIDSGID= (ENOSYS) or of older
- * containers (EPERM), it walks by itself; also when openat2() cannot tell
- * whether ".." stayed beneath, since others move folders at that moment.
+ * Where there is no openat2(), behind a filter of system calls such as that of
+ * RestrictSUIDSGID= (ENOSYS) or of older containers (EPERM), it walks by
+ * itself; also when openat2() cannot tell whether ".." stayed beneath, since
+ * others move folders at that moment.
  *
  * The descriptor that was opened is the only one: what it is, what is hashed,
  * and what is sent are asked of it.
@@ -59,13 +59,15 @@ beneath(int root, const char *path, uint64_t resolve)
 
 /* EINVAL is what kernels say that do not know RESOLVE_CACHED. */
 static int
-open_at_once(int root, const char *path)
+open_at_once(const struct how *how, const char *path)
 {
-	int fd = beneath(root, path, RESOLVE_CACHED | RESOLVE_NO_XDEV);
+	int fd = how->walk
+		? web_walk(how->root, path, FLAGS, WEB_AT_ONCE)
+		: beneath(how->root, path, RESOLVE_CACHED | RESOLVE_NO_XDEV);
 
 	if (fd == -EINVAL || fd == -EXDEV)
 		return -EAGAIN;
-	return fd == -EPERM ? -ENOSYS : fd;
+	return fd == -EPERM && !how->walk ? -ENOSYS : fd;
 }
 
 static int
@@ -77,7 +79,7 @@ open_patiently(const struct how *how, const char *path)
 	for (unsigned i = 0; i < TIMES && fd == -EAGAIN && !how->walk; i++)
 		fd = beneath(how->root, path, near ? RESOLVE_NO_XDEV : 0);
 	if (fd == -EAGAIN || fd == -ENOSYS || fd == -EPERM)
-		fd = web_walk(how->root, path, FLAGS, near);
+		fd = web_walk(how->root, path, FLAGS, how->effort);
 	return fd;
 }
 
@@ -86,9 +88,8 @@ open_path(const struct how *how, const char *path)
 {
 	const char *name = *path != 0 ? path : ".";
 
-	if (how->effort != WEB_AT_ONCE)
-		return open_patiently(how, name);
-	return how->walk ? -ENOSYS : open_at_once(how->root, name);
+	return how->effort == WEB_AT_ONCE ? open_at_once(how, name)
+					  : open_patiently(how, name);
 }
 
 /* A folder without an index is no secret, and not shown either. */

@@ -17,11 +17,11 @@ struct web_found {
 
 /* How much may be done to find it. */
 enum web_effort {
-	/* What would have to wait for a disk, or is on another file system than
-	 * the root, is -EAGAIN. */
+	/* What would have to wait for a disk, is mounted beneath the root, or
+	 * leads out of it, is -EAGAIN.  A walk can only say so of the last two,
+	 * and of what is a long way. */
 	WEB_AT_ONCE,
-	/* What is on another file system, or nowhere beneath the root, is
-	 * -EXDEV. */
+	/* What is mounted beneath the root, or leads out of it, is -EXDEV. */
 	WEB_NEARBY,
 	WEB_ANYWHERE,
 };

@@ -31,6 +31,7 @@ struct web {
 	struct web_head head;         /* being built */
 	char path[HTTP_HEAD_MAX + 1]; /* of the request that has just come */
 	bool no_openat2;
+	uint64_t secret;
 	struct {
 		uint64_t path; /* a hash */
 		int64_t when_s;
@@ -60,6 +61,7 @@ struct web_request {
 	int result; /* of the job */
 	struct web_found found;
 	struct warm warm;
+	uint8_t *window; /* of what is sent, where that may stall */
 	/* content information */
 	bool plain; /* of no interest any more */
 	bool asked;
@@ -76,8 +78,6 @@ void web_request_refuse(struct web_request *, unsigned status);
 /* The same with header lines that begin with web->head.text. */
 void web_request_refuse_with(struct web_request *, unsigned status);
 void web_request_drop_hashes(struct web_request *);
-/* Its file is needed no more. */
-void web_request_close(struct web_request *);
 
 /* web_reply.c: fd, st and type are known.  Answers, or waits for hashes; then
  * it is called again. */

@@ -39,7 +39,6 @@ struct reply {
 	uint64_t size;
 	struct web_stamp stamp;
 	/* what the fields say */
-	unsigned hosts;
 	struct web_cond cond;
 	struct pccrtp_fields peerdist;
 	const char *range;
@@ -68,9 +67,6 @@ on_field(void *ctx, const char *name, size_t name_len, const char *value,
 	case 'a':
 	case 'x':
 		pccrtp_field(&p->peerdist, name, name_len, value, len);
-		break;
-	case 'h':
-		p->hosts += is_name(name, name_len, "Host");
 		break;
 	case 'i':
 		web_cond_field(&p->cond, name, name_len, value, len);
@@ -235,7 +231,6 @@ answer_described(struct reply *p)
 	};
 
 	r->described = true;
-	web_request_close(r);
 	p->web->counters.encoded++;
 	p->web->counters.described_bytes += p->length;
 	begin_head(p, true);
@@ -337,10 +332,5 @@ web_reply(struct web_request *r)
 	http_conn_each_header(r->conn, on_field, &p);
 	if (p.peerdist.missing == PCCRTP_MISSING_TRUE && !r->asked)
 		r->web->counters.missing_data++;
-	/* RFC 9112 3.2.  There is one site only, and yet: somebody between may
-	 * have thought of another. */
-	if (p.hosts != 1 && !http_conn_is_old(r->conn))
-		web_request_refuse(r, 400);
-	else
-		decide(&p);
+	decide(&p);
 }

@@ -20,8 +20,6 @@
 #include "common/macros.h"
 #include "daemon/core/service.h"
 
-#define NOBODY UINT32_MAX /* as whose the workers look */
-
 struct web_look {
 	struct env_job job;
 	struct web_roots *roots; /* NULL: the path is another by now */
@@ -118,7 +116,7 @@ look_again(struct web_roots *rs)
 	*l = (struct web_look){
 		.job = {.run = look,
 			.done = looked,
-			.uid = NOBODY,
+			.uid = WEB_OPENS,
 			.slow = rs->current == NULL || rs->current->slow},
 		.roots = rs,
 		.service = rs->service,
@@ -127,6 +125,22 @@ look_again(struct web_roots *rs)
 	rs->look = l;
 	service_hold(rs->service);
 	rs->env->ops->job(rs->env->ctx, &l->job);
+}
+
+/* Whoever has it read anew wants to see it at once, but not at the price of
+ * everybody's waiting for a server. */
+static int
+look_now(struct web_roots *rs)
+{
+	struct web_root *r = NULL;
+	int result;
+
+	if (rs->current->slow)
+		return 0;
+	result = root_open(rs->path, &r);
+	found(rs, r);
+	web_root_unref(r);
+	return err_pass(result);
 }
 
 void
@@ -149,8 +163,11 @@ web_roots_done(struct web_roots *rs)
 int
 web_roots_set(struct web_roots *rs, const char *path, int64_t now_s)
 {
-	char *copy = path != NULL ? strdup(path) : NULL;
+	char *copy;
 
+	if (path != NULL && rs->current != NULL && strcmp(path, rs->path) == 0)
+		return err_pass(look_now(rs));
+	copy = path != NULL ? strdup(path) : NULL;
 	if (copy == NULL && path != NULL)
 		return err_new(-ENOMEM);
 	if (rs->look != NULL)

@@ -15,6 +15,10 @@
 
 struct service;
 
+/* As whose the workers open what is asked for: that takes turns with reading
+ * (warm.h). */
+#define WEB_OPENS (UINT32_MAX - 2)
+
 struct web_root {
 	int fd;    /* O_PATH */
 	bool slow; /* its file system may stall */
@@ -41,7 +45,8 @@ void web_roots_init(struct web_roots *, struct service *, const struct env *);
 /* The service is idle. */
 void web_roots_done(struct web_roots *);
 /* NULL: there is none.  -errno: it cannot be opened, now; it will be tried
- * again. */
+ * again.  The path at present: the root that is open stays until there is
+ * another one. */
 int web_roots_set(struct web_roots *, const char *path, int64_t now_s);
 /* The one at present, or NULL. */
 struct web_root *web_roots_get(struct web_roots *, int64_t now_s);

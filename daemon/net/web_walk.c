@@ -23,6 +23,11 @@
  *
  * Each place where the kernel would want the right to search a folder is one
  * where a name is opened in it; "." and ".." count as names there.
+ *
+ * Where another file system is not to be asked, each name is first opened as a
+ * mere place (O_PATH), which asks nobody, and where that is mounted is looked
+ * at.  The file is then opened through /proc: by its name it could be another
+ * one by now.
  */
 #include "daemon/net/web_walk.h"
 
@@ -31,6 +36,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -38,10 +45,13 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/fdutil.h"
+#include "common/macros.h"
 
-#define LINKS_MAX 40u
-#define STEPS_MAX 65536u
-#define TEXT_MAX  (LINKS_MAX * PATH_MAX)
+#define LINKS_MAX     40u
+#define STEPS_MAX     65536u
+#define STEPS_AT_ONCE 64u
+#define TEXT_MAX      (LINKS_MAX * PATH_MAX)
 
 #define PROC_MAGIC 0x9fa0
 #define NO_FOLLOW  0x2000 /* ST_NOSYMFOLLOW of a mount */
@@ -55,7 +65,8 @@ struct walk {
 	size_t at;       /* in rest */
 	struct buf done; /* each name with a slash */
 	int flags;
-	bool near;
+	enum web_effort effort;
+	uint64_t mount; /* of the root, unless anywhere */
 	unsigned links;
 	unsigned steps;
 };
@@ -187,36 +198,50 @@ step_up(struct walk *w, const struct name *n)
 	return err_pass(r);
 }
 
-/* As far as is known here: where the folder lives, nobody is asked. */
-static bool
-is_elsewhere(const struct walk *w, int fd)
+/* As far as is known here: where it lives, nobody is asked. */
+static int
+place_of(int fd, struct statx *ret)
 {
-	struct statx a, b;
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
+		    STATX_TYPE | STATX_MNT_ID, ret) != 0)
+		return err_new(-errno);
+	/* Before Linux 5.8. */
+	return (ret->stx_mask & STATX_MNT_ID) ? 0 : err_new(-EXDEV);
+}
 
-	if (!w->near)
-		return false;
-	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &a) != 0 ||
-		statx(w->root, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &b) !=
-		0 ||
-		a.stx_dev_major != b.stx_dev_major ||
-		a.stx_dev_minor != b.stx_dev_minor;
+/* A place. */
+static int
+check_near(const struct walk *w, int fd)
+{
+	struct statx at;
+	int r;
+
+	if (w->effort == WEB_ANYWHERE)
+		return 0;
+	r = place_of(fd, &at);
+	if (r < 0)
+		return err_pass(r);
+	if (S_ISLNK(at.stx_mode))
+		return err_new(-ELOOP);
+	return at.stx_mnt_id == w->mount ? 0 : err_new(-EXDEV);
 }
 
 static int
 step_into(struct walk *w, const struct name *n)
 {
 	int fd = open_name(w, n->text, TO_PASS);
+	int r;
 
 	if (fd == -ENOTDIR) {
-		int r = follow(w, n);
-
+		r = follow(w, n);
 		return r == -EINVAL ? fd : r;
 	}
 	if (fd < 0)
 		return fd;
-	if (is_elsewhere(w, fd)) {
+	r = check_near(w, fd);
+	if (r < 0) {
 		close(fd);
-		return err_new(-EXDEV);
+		return err_pass(r);
 	}
 	w->at += n->len;
 	if (strcmp(n->text, ".") == 0) {
@@ -229,12 +254,33 @@ step_into(struct walk *w, const struct name *n)
 	return buf_error(&w->done);
 }
 
+/* The name, which is not followed if it is a link. */
+static int
+open_last(const struct walk *w, const char *name, int flags)
+{
+	char path[32];
+	AUTO_FD int place = -1;
+	int fd;
+
+	if (w->effort == WEB_ANYWHERE)
+		return open_name(w, name, flags | O_NOFOLLOW);
+	place = open_name(w, name, O_PATH | O_NOFOLLOW | (flags & O_DIRECTORY));
+	fd = place < 0 ? place : check_near(w, place);
+	if (fd < 0)
+		return fd;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", place);
+	fd = open(path, flags);
+	if (fd >= 0)
+		return fd;
+	/* There is no /proc. */
+	return errno == ENOENT ? err_new(-EXDEV) : -errno;
+}
+
 static int
 step_last(struct walk *w, const struct name *n, int *ret_fd)
 {
 	int folder = n->slash ? O_DIRECTORY : 0;
-	int fd = open_name(
-		w, n->len == 0 ? "." : n->text, w->flags | folder | O_NOFOLLOW);
+	int fd = open_last(w, n->len == 0 ? "." : n->text, w->flags | folder);
 
 	if (fd == -ELOOP || fd == -ENOTDIR) {
 		int r = follow(w, n);
@@ -256,19 +302,21 @@ step(struct walk *w, int *ret_fd)
 	struct name n;
 
 	next_name(w, &n);
-	if (w->steps++ == STEPS_MAX)
+	w->steps++;
+	if (w->effort == WEB_AT_ONCE && w->steps > STEPS_AT_ONCE)
+		return err_new(-EAGAIN);
+	if (w->steps > STEPS_MAX)
 		return err_new(-ELOOP);
 	if (strcmp(n.text, "..") == 0)
 		return step_up(w, &n);
 	return n.last ? step_last(w, &n, ret_fd) : step_into(w, &n);
 }
 
-int
-web_walk(int root, const char *path, int flags, bool near)
+static int
+begin(struct walk *w, const char *path)
 {
-	struct walk w = {
-		.root = root, .folder = root, .flags = flags, .near = near};
-	int fd = -1, r;
+	struct statx root = {0};
+	int r;
 
 	if (*path == 0)
 		return err_new(-ENOENT);
@@ -276,10 +324,26 @@ web_walk(int root, const char *path, int flags, bool near)
 		return err_new(-EXDEV);
 	if (strlen(path) >= PATH_MAX)
 		return err_new(-ENAMETOOLONG);
+	if (w->effort != WEB_ANYWHERE) {
+		r = place_of(w->root, &root);
+		if (r < 0)
+			return err_pass(r);
+	}
+	w->mount = root.stx_mnt_id;
+	buf_append(&w->rest, path, strlen(path) + 1);
+	return buf_error(&w->rest);
+}
+
+int
+web_walk(int root, const char *path, int flags, enum web_effort effort)
+{
+	struct walk w = {
+		.root = root, .folder = root, .flags = flags, .effort = effort};
+	int fd = -1, r;
+
 	buf_init(&w.rest, TEXT_MAX);
 	buf_init(&w.done, TEXT_MAX);
-	buf_append(&w.rest, path, strlen(path) + 1);
-	r = buf_error(&w.rest);
+	r = begin(&w, path);
 	while (r == 0 && fd < 0)
 		r = step(&w, &fd);
 	set_folder(&w, root);

@@ -3,11 +3,12 @@
 #ifndef NET_WEB_WALK_H
 #define NET_WEB_WALK_H
 
-#include <stdbool.h>
+#include "daemon/net/web_open.h"
 
 /* What openat2() with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS would do, for
- * flags without O_CREAT, O_PATH and O_NOFOLLOW.  near: a folder of another
- * file system than the root's is -EXDEV.  A descriptor, or -errno. */
-int web_walk(int root, const char *path, int flags, bool near);
+ * flags without O_CREAT, O_PATH and O_NOFOLLOW.  Less than WEB_ANYWHERE: with
+ * RESOLVE_NO_XDEV, too.  At once: a long way is -EAGAIN, but the disk of the
+ * root is waited for.  A descriptor, or -errno. */
+int web_walk(int root, const char *path, int flags, enum web_effort effort);
 
 #endif

@@ -69,10 +69,15 @@ preadv2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
 static void
 cold(void *ctx, struct http_conn *c, uint64_t offset, uint64_t len)
 {
+	static const uint8_t brought[50000];
+
 	assert(f.cold == NULL && f.to != c);
 	assert(len > 0 && offset < FILE_LEN && len <= FILE_LEN - offset);
 	if (f.how == 'W')
-		http_conn_warmed(c);
+		http_conn_warmed(c, NULL, 0);
+	else if (f.how == 'B')
+		http_conn_warmed(
+			c, brought, MIN_OF(len, 1 + offset % sizeof(brought)));
 	else if (f.how == 'X')
 		http_conn_abort(c);
 	else
@@ -95,7 +100,7 @@ answer(struct http_conn *c, char how)
 	assert(a.head_len <= BODY_MAX);
 	a.fd = f.file;
 	f.how = how;
-	if (strchr("fKWX", how) != NULL) {
+	if (strchr("fBKWX", how) != NULL) {
 		a.offset = 1;
 		a.span = FILE_LEN - 1;
 	} else if (how == 'p' || how == 'P') {
@@ -286,7 +291,7 @@ serve(void)
 	if (f.to != NULL)
 		answer(TAKE_PTR(f.to), 'x');
 	if (f.cold != NULL)
-		http_conn_warmed(TAKE_PTR(f.cold));
+		http_conn_warmed(TAKE_PTR(f.cold), NULL, 0);
 }
 
 static void

@@ -86,6 +86,41 @@ def test_check_names_file_and_line(folder):
     assert result.out.count("not in this release") == 2
 
 
+@pytest.mark.parametrize("key, text, why", [
+    ("Listen", "8080", "ADDRESS:PORT"), ("Listen", "localhost:80", "names"),
+    ("Listen", "127.0.0.1", "ADDRESS:PORT"),
+    ("Listen", "127.0.0.1:70000", "ADDRESS:PORT"),
+    ("Listen", "unix:/run/web.sock", "ADDRESS:PORT"),
+    ("Root", "www", "absolute"), ("Root", "./www", "absolute"),
+    ("MinSize", "-1", "size"), ("MinSize", "5%", "size"),
+    ("MinSize", "64KB", "size"), ("Folder", "/srv", "no such setting")])
+def test_check_of_the_web_server(folder, key, text, why):
+    folder.write(**{"Web__" + key: text})
+    line = folder.config.read_text().splitlines().index(f"{key} = {text}") + 1
+    result = check(folder)
+    assert result.code == 1
+    [told] = result.out.splitlines()
+    assert told.startswith(f"{folder.config}:{line}: Web.{key}: ")
+    assert why in told
+    told = folder.ctl("config", "check", folder.config)
+    assert (told.code, told.out) == (7, result.out)
+
+
+def test_a_web_server_without_folder_is_told(folder, daemons):
+    folder.write(Web__Listen="127.0.0.1:0")
+    line = folder.config.read_text().splitlines().index(
+        "Listen = 127.0.0.1:0") + 1
+    told = f"{folder.config}:{line}: Web.Listen is of no use without Web.Root"
+    assert check(folder).out.splitlines() == [told]
+    daemon = daemons().start()
+    assert folder.status()["config_problems"] == 1
+    assert told.split(": ", 1)[1] in daemon.log()
+    assert not [row for row in folder.status()["listeners"]
+                if row["name"] == "web"]
+    folder.write(Web__Listen="127.0.0.1:0", Web__Root=folder.path)
+    assert check(folder).out == ""
+
+
 def test_bad_values_do_not_stop_the_start(folder, daemons):
     folder.write(Service__Mode="sideways", Service__Colour="red")
     daemon = daemons().start()

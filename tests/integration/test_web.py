@@ -604,8 +604,25 @@ def test_counters(site):
     assert after["root"] == str(site.root)
 
 
+def test_status_as_text(site):
+    """In short what has happened, and all of it, with the connections of this
+    server apart from those of peers."""
+    site.get(site.small)
+    short = site.folder.ctl("status").out
+    assert re.search(rf"^web +{site.address[0]}:{site.address[1]} ", short,
+                     re.M)
+    assert re.search(rf"^root +{re.escape(str(site.root))}$", short, re.M)
+    assert re.search(r"^plain bytes +\d.* [KM]?i?B$", short, re.M)
+    assert " 0\n" not in short.partition("\nweb\n")[2].partition("\n\n")[0]
+    assert "\nserver\n" not in short and "web server" not in short
+    everything = site.folder.ctl("status", "--all").out
+    for title in ("server", "web", "web server"):
+        assert everything.count(f"\n\n{title}\n") == 1
+
+
 def test_off_unless_set(folder, daemon):
     assert all(row["name"] != "web" for row in folder.status()["listeners"])
+    assert "\nweb\n" not in folder.ctl("status").out
 
 
 def test_settings():
@@ -656,6 +673,16 @@ def change_settings(site):
         site.get("/late")
     site.find()
     assert site.address is None
+    # And on again; a folder alone, or an address alone, is not enough.
+    folder.write(Web__Listen="127.0.0.1:0", Web__Root="-")
+    site.daemon.reload()
+    site.find()
+    assert site.address is None
+    assert "Web.Root" in site.daemon.log()
+    folder.write(Web__Root=folder.path / "later")
+    site.daemon.reload()
+    site.find()
+    assert site.get("/late").body == b"late"
 
 
 @pytest.mark.parametrize("listen, names", [

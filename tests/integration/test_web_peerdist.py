@@ -468,6 +468,35 @@ def test_conditions(site):
     assert size == answer.length
 
 
+def test_bits(site):
+    """As the background transfers of Windows go about it: the head first, then
+    single ranges under a condition of the date, hashes for each that is worth
+    it; several in one request when they are small."""
+    agent = "User-Agent: Microsoft BITS/7.8"
+    ask = (agent, accept("identity, peerdist"), VERSION_2, EX_12)
+    size = len(site.main.octets)
+    with site.link() as link:
+        head = link.ask(site.main.target, *ask, method="HEAD")
+        assert (head.status, head.length) == (200, size)
+        same = "If-Unmodified-Since: " + head.get("Last-Modified")
+        for start, length in ((0, 100000), (100000, 200000),
+                              (300000, size - 300000)):
+            answer = link.ask(site.main.target, *ask, same,
+                              f"Range: bytes={start}-{start + length - 1}")
+            encoded(answer, site.main, 2, "1.1", start, length,
+                    etag=head.etag)
+        answer = link.ask(site.main.target, *ask, same, "Range: bytes=0-2046")
+        plain(answer, site.main.octets[:2047], 206)
+        answer = link.ask(site.main.target, *ask, same,
+                          "Range: bytes=0-999,5000-5999")
+        assert [p[4] for p in multipart(answer)] == [
+            site.main.octets[:1000], site.main.octets[5000:6000]]
+        # What is another file now is begun anew.
+        answer = link.ask(site.main.target, *ask, "Range: bytes=0-99999",
+                          "If-Unmodified-Since: Wed, 01 Jan 2020 00:00:00 GMT")
+        assert answer.status == 412 and not answer.is_encoded
+
+
 def test_head(site):
     """As if there was no such thing."""
     with site.link() as link:

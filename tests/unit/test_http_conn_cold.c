@@ -49,7 +49,7 @@ on_cold(void *ctx, struct http_conn *c, uint64_t at, uint64_t len)
 	f.at = at;
 	f.len = len;
 	if (f.warm_now)
-		http_conn_warmed(c);
+		http_conn_warmed(c, NULL, 0);
 	else if (f.abort_now)
 		http_conn_abort(c);
 	else
@@ -100,7 +100,7 @@ expect_asked(uint64_t at, uint64_t len)
 static void
 warmed(void)
 {
-	http_conn_warmed(TAKE_PTR(f.cold));
+	http_conn_warmed(TAKE_PTR(f.cold), NULL, 0);
 }
 
 static void
@@ -206,6 +206,35 @@ test_slow_is_cold(void **state)
 	talk_expect_bytes(&stage.talk, stage.memory, STAGE_FILE_LEN);
 	assert_int_equal(f.asked, windows);
 	assert_int_equal(stage.looks, 0);
+}
+
+/* What the service brings is sent as it is, and no more than that: of the file
+ * itself, which has other bytes, nothing. */
+static void
+test_brought(void **state)
+{
+	static uint8_t mine[WARM_WINDOW];
+	size_t lens[] = {1, 70000, WARM_WINDOW, 5};
+	uint64_t at = 0;
+
+	f.answer.slow = true;
+	f.answer.span = 1 + 70000 + WARM_WINDOW + 5 + 1000;
+	talk_say(&stage.talk, "GET / HTTP/1.1\r\n\r\n");
+	for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+		net_wait(stage.loop, is_waiting, NULL);
+		assert_int_equal(f.at, at);
+		memset(mine, (int)i + 'a', sizeof(mine));
+		http_conn_warmed(TAKE_PTR(f.cold), mine, lens[i]);
+		if (i == 0)
+			expect_head(&stage.talk, f.answer.span + 4);
+		talk_expect_bytes(&stage.talk, mine, lens[i]);
+		at += lens[i];
+	}
+	/* the file again, as if nothing had been */
+	net_wait(stage.loop, is_waiting, NULL);
+	assert_int_equal(f.at, at);
+	warmed();
+	talk_expect_bytes(&stage.talk, stage.memory + at, 1000);
 }
 
 /* What is not sent from a file is not looked at. */
@@ -415,7 +444,7 @@ test_abort(void **state)
 			assert_int_equal(stage.cut, 0);
 			warmed();
 		} else {
-			http_conn_warmed(f.cold);
+			http_conn_warmed(f.cold, NULL, 0);
 			http_conn_abort(f.cold);
 		}
 		assert_int_equal(stage.cut, i);
@@ -589,6 +618,7 @@ main(void)
 		TEST(test_warm),
 		TEST(test_half_warm),
 		TEST(test_slow_is_cold),
+		TEST(test_brought),
 		TEST(test_not_of_a_file),
 		TEST(test_nobody_reads),
 		TEST(test_parts),

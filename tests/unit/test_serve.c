@@ -435,6 +435,7 @@ static void
 test_chunked(void **state)
 {
 	uint8_t body[68];
+	char head[256];
 
 	site_unhex(GETBLKS(ID_V1, "00000000"), body);
 	talk_say(&site.talk,
@@ -445,7 +446,13 @@ test_chunked(void **state)
 	talk_say(&site.talk, "\r\n34;x\r\n");
 	talk_send(&site.talk, body + 16, 52);
 	talk_say(&site.talk, "\r\n0\r\n\r\n");
-	site_expect(&site.talk, BLK0);
+	snprintf(head, sizeof(head),
+		"HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n"
+		"Connection: close\r\n"
+		"Content-Type: application/octet-stream\r\n\r\n",
+		strlen(BLK0) / 2);
+	talk_expect(&site.talk, head);
+	site_expect_hex(&site.talk, BLK0);
 }
 
 /* Whatever the reason: the same bytes. */

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -100,8 +101,7 @@ test_places(void **state)
 static void
 test_errors(void **state)
 {
-	static const int errors[] = {
-		EOPNOTSUPP, EINVAL, ENOSYS, EIO, EBADF, EINTR, ENOMEM};
+	static const int errors[] = {EINVAL, ENOSYS, EIO, EBADF, EINTR, ENOMEM};
 
 	f.cold = 0;
 	for (size_t i = 0; i < ARRAY_LEN(errors); i++) {
@@ -113,6 +113,20 @@ test_errors(void **state)
 	f.cold = UINT64_MAX;
 	f.ends_before = true;
 	assert_true(warm_is(0, 0, 100000));
+}
+
+/* A file system that cannot say is asked only if it is memory itself. */
+static void
+test_cannot_say(void **state)
+{
+	AUTO_FD int memory = memfd_create("test", MFD_CLOEXEC);
+	AUTO_FD int other = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+
+	assert_true(memory >= 0 && other >= 0);
+	f.cold = 0;
+	f.cold_error = EOPNOTSUPP;
+	assert_true(warm_is(memory, 0, 1));
+	assert_false(warm_is(other, 0, 1));
 }
 
 /* The job */
@@ -233,6 +247,39 @@ test_read(void **state)
 	close(fd);
 }
 
+/* Whoever brings a place has the bytes there, as many as there are. */
+static void
+test_into(void **state)
+{
+	AUTO_FD int fd = memfd_create("test", MFD_CLOEXEC);
+	uint8_t bytes[1000], read[2000];
+	struct warm w = {.fd = fd,
+		.offset = 300,
+		.len = 600,
+		.uid = WARM_FOR_WEB,
+		.into = read,
+		.done = on_done};
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 7);
+	assert_int_equal(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
+	start(&w, true);
+	assert_int_equal(f.job->uid, WARM_FOR_WEB);
+	f.job->run(f.job, NULL);
+	f.job->done(f.job, true);
+	assert_int_equal(w.got, 600);
+	assert_memory_equal(read, bytes + 300, 600);
+	w.len = 1500;
+	start(&w, true);
+	f.job->run(f.job, NULL);
+	f.job->done(f.job, true);
+	assert_int_equal(w.got, 700);
+	assert_memory_equal(read, bytes + 300, 700);
+	start(&w, true);
+	f.job->done(f.job, false);
+	assert_int_equal(w.got, 0);
+}
+
 /* It ends whatever is wrong: shorter than thought, not readable, not run. */
 static void
 test_cannot_read(void **state)
@@ -268,6 +315,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_places, setup),
 		cmocka_unit_test_setup(test_errors, setup),
+		cmocka_unit_test_setup(test_cannot_say, setup),
+		cmocka_unit_test_setup(test_into, setup),
 		cmocka_unit_test_setup(test_read, setup),
 		cmocka_unit_test_setup(test_cannot_read, setup),
 	};

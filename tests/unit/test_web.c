@@ -74,7 +74,7 @@ test_head(void **state)
 		"\r\n");
 	web_site_expect_head(
 		"200 OK", 5000, "application/octet-stream", fields);
-	talk_say(&site.talk, "HEAD /none HTTP/1.1\r\n\r\n");
+	talk_say(&site.talk, "HEAD /none HTTP/1.1\r\nHost: a\r\n\r\n");
 	web_site_expect_head("404 Not Found", 14, "text/plain", SITE_DATE);
 	talk_expect_nothing(&site.talk);
 	assert_int_equal(counters()->plain_bytes, 0);
@@ -211,7 +211,7 @@ expect_bad(const char *path)
 	talk_connect(&t, site.loop, site.port);
 	talk_say(&t, "GET ");
 	talk_say(&t, path);
-	talk_say(&t, " HTTP/1.1\r\n\r\n");
+	talk_say(&t, " HTTP/1.1\r\nHost: a\r\n\r\n");
 	talk_expect(&t,
 		"HTTP/1.1 400 Bad Request\r\nContent-Length: 16\r\n"
 		"Connection: close\r\nContent-Type: text/plain\r\n" SITE_DATE
@@ -645,22 +645,110 @@ test_open_gone(void **state)
 static void
 test_slow_root(void **state)
 {
-	struct web_settings settings = {.root = site.root, .min_size = 10};
-
 	web_site_text("a", "x");
 	web_site_stamp("a", stamp);
-	site.stalls = true;
-	assert_int_equal(web_configure(site.web, &settings), 0);
+	web_site_stall();
 	for (unsigned i = 1; i < 4; i++) {
 		web_site_get("/a", "");
 		web_site_expect_head(
 			"200 OK", 1, "application/octet-stream", stamp);
 		talk_expect(&site.talk, "x");
-		assert_int_equal(site.opened, 2 * i);
-		assert_int_equal(site.opened_slow, 2 * i);
+		talk_settle(site.loop);
+		assert_int_equal(site.opened, 3 * i);
+		assert_int_equal(site.opened_slow, 3 * i);
 	}
-	talk_settle(site.loop);
-	assert_int_equal(site.closed_foreign, 3);
+}
+
+/* What was read is what is sent, whatever the file system would say of it
+ * now. */
+static void
+test_slow_bytes(void **state)
+{
+	char fields[512];
+
+	web_site_big("big", 300000);
+	web_site_stamp("big", stamp);
+	snprintf(fields, sizeof(fields), "%s%s", stamp, SITE_VARY);
+	web_site_stall();
+	site.by_hand = true;
+	web_site_get("/big", "");
+	web_site_await_job(); /* open */
+	web_site_do_job();
+	web_site_await_job(); /* read */
+	web_site_do_job();
+	assert_int_equal(truncate(web_site_path("big"), 200000), 0);
+	web_site_expect_head(
+		"200 OK", 300000, "application/octet-stream", fields);
+	web_site_expect_bytes(0, 128 << 10);
+	web_site_await_job();
+	web_site_do_job();
+	web_site_expect_bytes(128 << 10, 200000 - (128 << 10));
+	web_site_await_job(); /* nothing is there any more */
+	web_site_do_job();
+	talk_expect_end(&site.talk);
+	web_site_await_job(); /* close */
+	web_site_do_job();
+	assert_int_equal(site.opened, 5);
+	assert_int_equal(site.opened_slow, 5);
+}
+
+/* A file that came when nobody wanted it any more is closed by a worker. */
+static void
+test_slow_gone(void **state)
+{
+	web_site_text("a", "x");
+	web_site_stall();
+	site.by_hand = true;
+	web_site_get("/a", "");
+	web_site_await_job();
+	http_server_close_all(site.server);
+	web_site_do_job();
+	assert_false(service_idle(site.service));
+	assert_int_equal(site.n_jobs, 1);
+	assert_true(site.jobs[0]->slow);
+	web_site_do_job();
+	assert_true(service_idle(site.service));
+}
+
+/* Settings are read again just when the root is away. */
+static void
+test_root_away(void **state)
+{
+	const struct web_settings settings = {
+		.root = site.root, .min_size = SITE_MIN};
+	char other[128];
+
+	web_site_text("a", "x");
+	snprintf(other, sizeof(other), "%s/other", site.path);
+	assert_int_equal(rename(site.root, other), 0);
+	assert_int_equal(web_configure(site.web, &settings), -ENOENT);
+	assert_true(web_is_open(site.web));
+	web_site_get("/a", "");
+	talk_expect(&site.talk, "HTTP/1.1 200 OK\r\n");
+	assert_int_equal(site.opened, 0);
+	talk_await(&site.talk, 100);
+}
+
+/* Also of what is not there. */
+static void
+test_hosts_of_nothing(void **state)
+{
+	static const char *const hosts[] = {"", "Host: a\r\nhost: b\r\n"};
+	static const char *const paths[] = {"/a", "/none", "/sub"};
+	struct talk t;
+
+	web_site_text("a", "x");
+	web_site_folder("sub");
+	for (size_t i = 0; i < 6; i++) {
+		char text[128];
+
+		snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\n%s\r\n",
+			paths[i / 2], hosts[i % 2]);
+		talk_connect(&t, site.loop, site.port);
+		talk_say(&t, text);
+		talk_expect(&t, "HTTP/1.1 400 Bad Request\r\n");
+		talk_end(&t);
+	}
 }
 
 /* The root */
@@ -799,7 +887,7 @@ test_pipelined(void **state)
 	web_site_text("b", "BB");
 	talk_say(&site.talk,
 		"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
-		"GET /none HTTP/1.1\r\n\r\n"
+		"GET /none HTTP/1.1\r\nHost: a\r\n\r\n"
 		"GET /b HTTP/1.1\r\nHost: a\r\n\r\n");
 	web_site_stamp("a", stamp);
 	web_site_expect_head("200 OK", 1, "application/octet-stream", stamp);
@@ -825,9 +913,14 @@ test_no_memory(void **state)
 	n += failalloc_each(web_site_once,
 		"GET /a HTTP/1.1\r\nHost: a\r\n"
 		"Range: bytes=0-1,3-4\r\n\r\n");
-	n += failalloc_each(web_site_once, "GET /sub HTTP/1.1\r\n\r\n");
-	n += failalloc_each(web_site_once, "GET /none HTTP/1.1\r\n\r\n");
+	n += failalloc_each(
+		web_site_once, "GET /sub HTTP/1.1\r\nHost: a\r\n\r\n");
+	n += failalloc_each(
+		web_site_once, "GET /none HTTP/1.1\r\nHost: a\r\n\r\n");
 	site.no_openat2 = true;
+	n += failalloc_each(
+		web_site_once, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+	web_site_stall();
 	n += failalloc_each(
 		web_site_once, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
 	assert_true(n > 10);
@@ -873,6 +966,10 @@ main(void)
 		TEST(test_cold),
 		TEST(test_cold_gone),
 		TEST(test_no_openat2),
+		TEST(test_slow_bytes),
+		TEST(test_slow_gone),
+		TEST(test_root_away),
+		TEST(test_hosts_of_nothing),
 		TEST(test_open_gone),
 		TEST(test_slow_root),
 		TEST(test_no_root),

@@ -133,7 +133,7 @@ by_kernel(const char *path)
 static struct outcome
 by_walk(const char *path)
 {
-	return outcome_of(web_walk(t.root, path, FLAGS, false));
+	return outcome_of(web_walk(t.root, path, FLAGS, WEB_ANYWHERE));
 }
 
 static void
@@ -649,7 +649,7 @@ opens(const char *path, int result)
 	/* what cannot be opened at once need not be told at once either */
 	assert_true(
 		r == result || r == -ENOSYS || (r == -EAGAIN && result != 0));
-	assert_int_equal(try_open(path, WEB_AT_ONCE, true), -ENOSYS);
+	assert_int_equal(try_open(path, WEB_AT_ONCE, true), result);
 }
 
 static void
@@ -685,7 +685,7 @@ test_index(void **state)
 static void
 test_mount(void **state)
 {
-	char path[128];
+	char path[128], from[128], to[128];
 
 	snprintf(path, sizeof(path), "%s/root/mount", t.path);
 	make_folder("mount");
@@ -700,16 +700,55 @@ test_mount(void **state)
 	if (t.has_openat2)
 		assert_int_equal(
 			try_open("mount/file", WEB_AT_ONCE, false), -EAGAIN);
+	assert_int_equal(try_open("mount/file", WEB_AT_ONCE, true), -EAGAIN);
+	/* a file, too, can have another one mounted on it */
+	make_file(t.root, "file", "y");
+	make_link("link", "file");
+	snprintf(from, sizeof(from), "%s/root/mount/file", t.path);
+	snprintf(to, sizeof(to), "%s/root/file", t.path);
+	assert_int_equal(mount(from, to, NULL, MS_BIND, NULL), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		const char *name = i & 1 ? "link" : "file";
+
+		assert_int_equal(try_open(name, WEB_NEARBY, i & 2), -EXDEV);
+		assert_int_equal(try_open(name, WEB_AT_ONCE, true), -EAGAIN);
+		assert_int_equal(try_open(name, WEB_ANYWHERE, i & 2), 0);
+	}
+	assert_int_equal(umount2(to, MNT_DETACH), 0);
 	expect("mount/file", 0);
 	expect("mount/..", 0);
 	expect("mount/up", 0);
 	assert_int_equal(umount2(path, MNT_DETACH), 0);
 }
 
+/* The loop does not walk for long, whatever links say. */
+static void
+test_long_way(void **state)
+{
+	char target[1024] = "";
+
+	make_file(t.root, "file", "x");
+	make_folder("a");
+	for (unsigned i = 0; i < 16; i++)
+		strcat(target, "a/../");
+	strcat(target, "file");
+	make_link("short", "a/../file");
+	make_link("long", target);
+	assert_int_equal(try_open("short", WEB_AT_ONCE, true), 0);
+	assert_int_equal(try_open("long", WEB_AT_ONCE, true), 0);
+	strcpy(target, "");
+	for (unsigned i = 0; i < 40; i++)
+		strcat(target, "a/../");
+	strcat(target, "file");
+	make_link("longer", target);
+	assert_int_equal(try_open("longer", WEB_AT_ONCE, true), -EAGAIN);
+	assert_int_equal(try_open("longer", WEB_NEARBY, true), 0);
+}
+
 static int
 walk_scenario(void *arg)
 {
-	int fd = web_walk(t.root, arg, FLAGS, false);
+	int fd = web_walk(t.root, arg, FLAGS, WEB_ANYWHERE);
 
 	if (fd >= 0)
 		close(fd);
@@ -746,6 +785,7 @@ main(void)
 		TEST(test_swapped),
 		TEST(test_index),
 		TEST(test_mount),
+		TEST(test_long_way),
 		TEST(test_no_memory),
 	};
 

@@ -411,10 +411,7 @@ test_later_replaced(void **state)
 static void
 test_later_slow(void **state)
 {
-	struct web_settings settings = {.root = site.root, .min_size = 10};
-
-	site.stalls = true;
-	assert_int_equal(web_configure(site.web, &settings), 0);
+	web_site_stall();
 	site.hashes = HASHED_LATER;
 	site.then = HASHED_OK;
 	web_site_get("/file", V11);

@@ -48,7 +48,6 @@ struct web_site {
 	struct loop_deferred work;
 	unsigned opened; /* jobs so far */
 	unsigned opened_slow;
-	unsigned closed_foreign;
 	/* the system */
 	bool no_openat2;
 	bool stalls; /* each file system may */
@@ -87,6 +86,8 @@ const char *web_site_path(const char *path);
 void web_site_etag(const char *path, char etag[64]);
 void web_site_stamp(const char *path, char text[SITE_STAMP_TEXT]);
 
+/* From now on the root is on a file system that may stall. */
+void web_site_stall(void);
 /* Runs the job that came last. */
 void web_site_do_job(void);
 /* Waits for it. */
