@@ -49,27 +49,53 @@ print_uploads(const json_t *document)
 		number(uploads, "given_up"), bytes);
 }
 
+/* What never happened. */
+static void
+drop_zeros(json_t *shown, const char *name)
+{
+	json_t *kept = json_deep_copy(json_object_get(shown, name));
+	const char *member;
+	json_t *value;
+	void *next;
+
+	json_object_foreach_safe(kept, next, member, value)
+	{
+		if (json_is_integer(value) && json_integer_value(value) == 0)
+			json_object_del(kept, member);
+	}
+	if (json_object_size(kept) > 0)
+		(void)json_object_set(shown, name, kept);
+	else
+		(void)json_object_del(shown, name);
+	json_decref(kept);
+}
+
 /* In short: what never happened is not worth a line. */
 static void
 shorten(json_t *shown)
 {
 	/* The caches have their bars, uploads their line. */
-	static const char *const details[] = {
-		"counters", "peers", "store", "hash", "uploads", "server"};
-	json_t *discovery = json_deep_copy(json_object_get(shown, "discovery"));
-	const char *member;
-	json_t *value;
-	void *next;
+	static const char *const details[] = {"counters", "peers", "store",
+		"hash", "uploads", "server", "web_server"};
 
 	for (size_t i = 0; i < ARRAY_LEN(details); i++)
 		json_object_del(shown, details[i]);
-	json_object_foreach_safe(discovery, next, member, value)
-	{
-		if (json_is_integer(value) && json_integer_value(value) == 0)
-			json_object_del(discovery, member);
-	}
-	if (discovery != NULL)
-		(void)json_object_set_new(shown, "discovery", discovery);
+	drop_zeros(shown, "discovery");
+	drop_zeros(shown, "web");
+}
+
+/* There are two servers with counters of the same names. */
+static void
+name_web_server(json_t *shown)
+{
+	json_t *web = json_deep_copy(json_object_get(shown, "web"));
+	json_t *server = json_object_get(web, "server");
+
+	if (server != NULL &&
+		json_object_set(shown, "web_server", server) == 0 &&
+		json_object_del(web, "server") == 0)
+		(void)json_object_set(shown, "web", web);
+	json_decref(web);
 }
 
 static void
@@ -77,6 +103,7 @@ print_status(json_t *document, bool all)
 {
 	json_t *shown = json_copy(document);
 
+	name_web_server(shown);
 	if (!all)
 		shorten(shown);
 	out_object(shown);

@@ -18,7 +18,28 @@ LIMIT = 100
 CAP_NET_BIND_SERVICE = 10
 
 
-def units():
+def seen_inside(files, script):
+    """What the script, one of those beside this file, sees in a container with
+    these files."""
+    if os.environ.get("SAN"):
+        pytest.skip("sanitizers do not work in the sandbox")
+    reason = boot.missing()
+    if reason:
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="peerdist-") as name:
+        results = pathlib.Path(name)
+        status = boot.run(files, f"/usr/bin/python3 /{script}", name, LIMIT,
+                          [f"{BUILD}:/build"])
+        texts = {f.name: f.read_text(errors="replace")
+                 for f in results.iterdir()}
+    if "out" not in texts and "console" in texts:
+        # The container itself did not come up: not ours to judge.
+        pytest.skip("no container here: " + texts["console"][-300:])
+    assert status == 0, texts
+    return json.loads(texts["out"])
+
+
+def units(*scripts):
     service = (ROOT / "systemd/peerdistd.service").read_text()
     assert "/usr/sbin/peerdistd" in service
     etc = "etc/systemd/system/"
@@ -35,29 +56,13 @@ def units():
         "etc/peerdist/peerdistd.conf": "[DataCache]\nMaxSize = 16M\n",
         "etc/passwd-of-test": "a long passphrase of a test",
         **{name: (ROOT / "tests/integration" / name).read_text()
-           for name in ("inside.py", "ipc.py", "content.py")},
+           for name in ("inside.py", "ipc.py", "content.py", *scripts)},
     }
 
 
 @pytest.fixture(scope="module")
 def seen():
-    if os.environ.get("SAN"):
-        pytest.skip("sanitizers do not work in the sandbox")
-    reason = boot.missing()
-    if reason:
-        pytest.skip(reason)
-    with tempfile.TemporaryDirectory(prefix="peerdist-") as name:
-        results = pathlib.Path(name)
-        status = boot.run(
-            units(), "/usr/bin/python3 /inside.py", name, LIMIT,
-            [f"{BUILD}:/build"])
-        texts = {f.name: f.read_text(errors="replace")
-                 for f in results.iterdir()}
-    if "out" not in texts and "console" in texts:
-        # The container itself did not come up: not ours to judge.
-        pytest.skip("no container here: " + texts["console"][-300:])
-    assert status == 0, texts
-    return json.loads(texts["out"])
+    return seen_inside(units(), "inside.py")
 
 
 def test_users(seen):
