@@ -113,6 +113,9 @@ struct http_conn_limits {
 	uint32_t request_ms; /* from its first byte, or the connection, on */
 	uint32_t idle_ms;    /* between requests */
 	uint32_t stall_ms;   /* nothing of an answer can be sent */
+	/* What is refused before a service is asked has a Date, as RFC 9110
+	 * wants it of origin servers. */
+	bool dated;
 };
 
 struct http_counters {

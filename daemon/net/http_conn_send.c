@@ -29,8 +29,10 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include "common/macros.h"
+#include "daemon/net/http_date.h"
 #include "daemon/net/warm.h"
 
 #define HEAD_MAX  (1u << 20)
@@ -178,6 +180,17 @@ http_output_set(struct http_conn *c, const struct http_answer *a)
 	return true;
 }
 
+static void
+put_date(struct buf *b)
+{
+	char text[HTTP_DATE_TEXT];
+
+	http_date_format(text, time(NULL));
+	put(b, "Date: ");
+	put(b, text);
+	put(b, "\r\n");
+}
+
 bool
 http_output_refuse(struct http_conn *c)
 {
@@ -187,6 +200,8 @@ http_output_refuse(struct http_conn *c)
 	out->close = !c->in.keep_alive;
 	out->linger = out->close;
 	begin(c, c->in.refusal, 0);
+	if (c->set->limits.dated)
+		put_date(b);
 	if (c->in.refusal == 405)
 		put_methods(b, c->service != NULL ? c->service->methods : 0);
 	put(b, "\r\n");

@@ -476,6 +476,7 @@ def test_methods(site, link, method):
     assert answer.status == 405, answer
     allowed = {m.strip() for m in answer.get("Allow", "").split(",")}
     assert allowed == {"GET", "HEAD"}
+    assert abs(seconds(answer.get("Date")) - time.time()) < 60
     # The connection is as good as before.
     plain(link.ask("/small.txt"), b"0123456789")
 

@@ -465,7 +465,7 @@ def refused_before(case, what, us, them):
     """What is refused by the connection, before it is known what is asked for,
     is without words."""
     return us.status in (400, 405) and us.status == them.status and (
-        what in ("content-type", "date", "body", "content-length") and
+        what in ("content-type", "body", "content-length") and
         us.body == b"")
 
 
