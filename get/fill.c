@@ -20,10 +20,12 @@
  *
  * As long as the branch has what comes next, StreamReads ask for it: the
  * service then knows what will be read, gets it in advance, and gives it from
- * memory.  But they come one after the other, and they cannot leave out what is
- * here already.  So from the first gap on it is BlockReads of pieces, many at
- * once.  A read ends as soon as it has something, which may be a single block
- * out of sixteen; the rest of the piece is then the next to be asked for.
+ * memory.  Looking is far ahead of them, or what was got in advance would be
+ * taken for what was here before.  But they come one after the other, and they
+ * cannot leave out what is here already.  So from the first gap on it is
+ * BlockReads of pieces, many at once.  A read ends as soon as it has something,
+ * which may be a single block out of sixteen; the rest of the piece is then the
+ * next to be asked for.
  *
  * How many pieces are asked of the branch at once: while it has them, as many
  * as keep it busy.  While it has not, more and more, since each answer "nobody"
@@ -55,6 +57,7 @@
 #define PEERS_LEAST  4u
 #define PEERS_SILENT 32u /* in a row: the branch is not asked again */
 #define PEERS_NOBODY 64u /* in a row: it may be that nobody has any */
+#define LOOK_AHEAD   (32u * 1024 * 1024)
 #define SAMPLE       (16u * 1024 * 1024)
 #define TRUST_MS     2000u /* peers that have given nothing yet */
 #define AGAIN_MS     100   /* for what was over a limit */
@@ -306,6 +309,14 @@ stream_done(struct branch_op *op, const struct branch_end *end)
 	}
 }
 
+static bool
+looked_far(const struct fill *f)
+{
+	if (f->looked < f->total)
+		return f->looked >= f->cursor + LOOK_AHEAD;
+	return f->n[SLOT_LOOK] == 0 && f->look_on.n == 0;
+}
+
 /* Whether the stream is to go on where it is. */
 static bool
 stream_goes_on(struct fill *f)
@@ -328,7 +339,8 @@ static void
 start_stream(struct fill *f)
 {
 	while (!f->stream_over && !f->alone && f->s.ask_peers &&
-		f->n[SLOT_STREAM] < STREAM_MOST && stream_goes_on(f)) {
+		f->n[SLOT_STREAM] < STREAM_MOST && looked_far(f) &&
+		stream_goes_on(f)) {
 		struct slot *s = fill_slot_take(f, SLOT_STREAM);
 		struct branch_piece p;
 

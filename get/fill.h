@@ -36,6 +36,7 @@ struct fill_setup {
 	const struct url *url;
 	const char *etag;
 	const char *modified;
+	const char *if_range; /* NULL: none */
 	bool ask_peers;
 };
 

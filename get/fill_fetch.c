@@ -224,7 +224,7 @@ start_fetch(struct fetch *x, struct range range)
 		.url = f->s.url,
 		.ranged = true,
 		.range = range,
-		.if_range = origin_validator(f->s.etag, f->s.modified),
+		.if_range = f->s.if_range,
 		.ops = &fetch_ops,
 		.ctx = x,
 	};

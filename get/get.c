@@ -43,7 +43,7 @@
  * The part is renamed to its name when it is complete, and when what is known
  * of it has been checked: its length, the hashes of what came from origin and
  * branch, and for a plain answer that is followed by a hash request the
- * validators of that one's first answer.
+ * validators of that one's first answer, or the hashes if those came with it.
  */
 #include "get/get.h"
 
@@ -123,19 +123,22 @@ forget_content(struct get *g)
 void
 get_again(struct get *g, struct origin_transfer *body, const char *why)
 {
-	report_say(&g->report, "%s; starting again", why);
+	if (g->report.restarts == RESTARTS_MOST) {
+		get_fail(g, REPORT_NETWORK, "%s, again and again", why);
+	} else {
+		report_say(&g->report, "%s; starting again", why);
+		g->report.restarts++;
+	}
+	/* From here on why may be gone. */
 	forget_content(g);
 	g->transfer = origin_cancel(g->transfer);
 	g->before_size = 0;
+	g->written = 0;
 	report_forget(&g->report);
-	if (g->report.restarts == RESTARTS_MOST)
-		get_fail(g, REPORT_NETWORK, "%s, again and again", why);
-	else if (get_local_ok(g, part_reopen(g->part)))
-		g->report.restarts++;
 	if (g->committed)
 		g->wrong = true;
 	g->committed = false;
-	if (g->next == NEXT_FAILED) {
+	if (!get_local_ok(g, part_reopen(g->part)) || g->next == NEXT_FAILED) {
 		origin_cancel(body);
 		return;
 	}
@@ -145,7 +148,6 @@ get_again(struct get *g, struct origin_transfer *body, const char *why)
 	}
 	g->next = NEXT_NOTHING;
 	g->asked = ORIGIN_ASK_PLAIN;
-	g->written = 0;
 	g->transfer = body;
 	origin_hand_over(body, &get_first_ops, g);
 	if (get_take_answer(g, origin_answered(body)) &&
@@ -202,8 +204,7 @@ opening_done(struct branch_op *op, const struct branch_end *end)
 
 	g->opened = end->code;
 	if (g->state == GET_OPEN || g->state == GET_TELL)
-		g->next = end->code == ERROR_SUCCESS ? NEXT_OPENED
-						     : NEXT_NOT_OPENED;
+		g->next = NEXT_OPENED;
 }
 
 bool
@@ -216,6 +217,7 @@ get_understand(struct get *g)
 	if (r > 0 ||
 		!pccrtp_info_fits(
 			&g->fields, NULL, 0, described_length(g->described))) {
+		g->described = described_free(g->described);
 		get_note(g, NEXT_AGAIN,
 			"the content information is not of this file");
 		return false;
@@ -235,7 +237,7 @@ get_open_content(struct get *g, enum get_state state)
 		g->branch, LABEL, g->info.bytes, g->info.len, &g->opening);
 	if (code != ERROR_SUCCESS) {
 		g->opened = code;
-		g->next = NEXT_NOT_OPENED;
+		g->next = NEXT_OPENED;
 	}
 }
 
@@ -264,6 +266,7 @@ fill_begins(struct get *g)
 		.url = &g->url,
 		.etag = g->etag,
 		.modified = g->modified,
+		.if_range = g->validator,
 		.ask_peers = !g->opt->no_peers,
 	};
 
@@ -297,16 +300,14 @@ fill_goes_on(struct get *g)
 /* Steps. */
 
 static void
-opened(struct get *g, bool is)
+opened(struct get *g)
 {
-	if (g->state == GET_OPEN && is)
-		fill_begins(g);
-	else if (g->state == GET_OPEN)
-		get_again(g, NULL, branch_reason(g->opened));
-	else if (is)
+	if (g->state == GET_TELL)
 		get_give_begins(g);
+	else if (g->opened == ERROR_SUCCESS)
+		fill_begins(g);
 	else
-		get_not_given(g, branch_reason(g->opened));
+		get_again(g, NULL, branch_reason(g->opened));
 }
 
 static void
@@ -344,11 +345,7 @@ handle_next(struct get *g)
 		get_hash_later(g);
 		break;
 	case NEXT_OPENED:
-	case NEXT_NOT_OPENED:
-		opened(g, next == NEXT_OPENED);
-		break;
-	case NEXT_BROKEN:
-		get_fail(g, REPORT_NETWORK, "%s", g->why);
+		opened(g);
 		break;
 	case NEXT_FAILED:
 		g->next = next;
@@ -388,6 +385,8 @@ timeout_ms(const struct get *g)
 		return 0;
 	if (g->state == GET_FILL)
 		ms = MIN_OF(ms, fill_timeout_ms(g->fill));
+	if (g->state == GET_GIVE && give_is_busy(g->give))
+		ms = 0;
 	if (g->state == GET_WAIT || g->state == GET_HASH)
 		ms = g->hash_next_us <= now
 			? 0
@@ -437,7 +436,7 @@ begin_file(struct get *g)
 {
 	if (g->opt->file != NULL && strcmp(g->opt->file, "-") == 0) {
 		g->report.file = "-";
-		return get_local_ok(g, part_open_stdout(&g->part));
+		return get_local_ok(g, part_open_stdout(&g->part, g->stop));
 	}
 	if (g->opt->file != NULL) {
 		g->file = strdup(g->opt->file);
@@ -511,9 +510,7 @@ can_continue(const struct get *g)
 		return false;
 	if (g->fill != NULL)
 		there = g->report.by[0] + g->report.by[1] + g->report.by[2];
-	return there > 0 &&
-		(g->state == GET_FIRST ||
-			origin_validator(g->etag, g->modified) != NULL);
+	return there > 0 && (g->state == GET_FIRST || g->validator != NULL);
 }
 
 static void

@@ -24,11 +24,14 @@ get_take_answer(struct get *g, const struct origin_answer *a)
 	struct url url;
 
 	g->fields = a->fields;
+	g->validator = NULL;
 	if (!get_memory_ok(g,
 		    copy_text(&g->etag, a->etag) &&
 			    copy_text(&g->modified, a->modified) &&
 			    effective != NULL))
 		return false;
+	g->validator = origin_validator(
+		g->etag, origin_is_dated(a) ? g->modified : NULL);
 	if (url_parse(&url, effective) != 0) {
 		get_fail(g, REPORT_NETWORK, "redirected to what is no URL");
 		return false;
@@ -65,9 +68,7 @@ tell_part(struct get *g, bool encoded)
 		.encoded = encoded,
 	};
 
-	if (origin_validator(g->etag, g->modified) == NULL)
-		return true;
-	return get_local_ok(g, part_tell(g->part, &n));
+	return g->validator == NULL || get_local_ok(g, part_tell(g->part, &n));
 }
 
 static void
@@ -206,7 +207,8 @@ first_body(void *ctx, const uint8_t *bytes, size_t len)
 	if (g->state == GET_INFO)
 		return collect(g, bytes, len);
 	if (len > g->length - g->written) {
-		get_note(g, NEXT_BROKEN, "more bytes than the server promised");
+		get_fail(g, REPORT_NETWORK,
+			"more bytes than the server promised");
 		return ORIGIN_STOP;
 	}
 	if (!get_local_ok(g, part_write(g->part, bytes, len, g->written)))
@@ -223,7 +225,7 @@ first_done(void *ctx, enum origin_end end, const char *why)
 
 	g->transfer = NULL;
 	if (end == ORIGIN_BROKEN)
-		get_note(g, NEXT_BROKEN, why);
+		get_fail(g, REPORT_NETWORK, "%s", why);
 	else if (end == ORIGIN_DONE && g->next == NEXT_NOTHING)
 		get_note(g,
 			g->state == GET_INFO ? NEXT_INFO_ENDED

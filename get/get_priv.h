@@ -36,10 +36,8 @@ enum get_next {
 	NEXT_CONTINUE,   /* the rest of what is there is to be asked for */
 	NEXT_THERE,      /* what is there is all of it */
 	NEXT_NO_INFO,    /* the origin has no content information */
-	NEXT_OPENED,     /* the service has the content open */
-	NEXT_NOT_OPENED,
-	NEXT_BROKEN,
-	NEXT_FAILED, /* fail() has been called */
+	NEXT_OPENED,     /* the service has answered: get->opened */
+	NEXT_FAILED,     /* fail() has been called */
 };
 
 struct get {
@@ -64,7 +62,8 @@ struct get {
 	struct pccrtp_fields fields;
 	char *etag;
 	char *modified;
-	uint64_t length; /* UINT64_MAX: not known */
+	const char *validator; /* one of these two, for If-Range */
+	uint64_t length;       /* UINT64_MAX: not known */
 	uint64_t written;
 	bool make_hash;
 
@@ -124,6 +123,5 @@ void get_hash_later(struct get *);
 void get_hash_info_ended(struct get *);
 void get_give_begins(struct get *);
 void get_give_goes_on(struct get *);
-void get_not_given(struct get *, const char *why);
 
 #endif

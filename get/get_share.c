@@ -5,17 +5,21 @@
  * is asked for that afterwards, a few times, and then the service is given the
  * file.
  *
- * The first answer also tells whether the origin still has the same file: the
- * file gets its name after it.  If what comes of it shows that the file is not
- * what the origin describes, it is downloaded anew.
+ * The first answer also tells whether the origin still has the same file.  With
+ * content information the file is checked, and gets its name then; without, it
+ * gets its name before the waiting begins.  When it turns out not to be what
+ * the origin describes it is downloaded anew, unless it has been changed here
+ * meanwhile: then it is somebody's.
  */
 #include "get/get_priv.h"
+
+#include <errno.h>
 
 #include "common/clock.h"
 #include "common/macros.h"
 
-/* For the first answer to a hash request, which tells whether the file is
- * still the same. */
+/* For the head of an answer to a hash request: the first one tells whether the
+ * file is still the same. */
 #define ANSWER_US (10 * US_PER_S)
 
 /* After the first hash request. */
@@ -37,11 +41,12 @@ hash_head(void *ctx, const struct origin_answer *a)
 			get_note(g, NEXT_AGAIN, "the resource has changed");
 		return ORIGIN_STOP;
 	}
-	get_commit(g);
 	if (a->status != 200 || get_info_too_long(a) ||
 		pccrtp_response(&a->fields, a->length) != PCCRTP_BODY_INFO)
 		return ORIGIN_STOP;
 	g->fields = a->fields;
+	/* It may be long, and the line slow. */
+	g->hash_next_us = MAX_OF(g->hash_next_us, g->hash_end_us);
 	return ORIGIN_ON;
 }
 
@@ -124,6 +129,24 @@ get_hash_later(struct get *g)
 	g->state = GET_WAIT;
 }
 
+static void
+given(struct get *g, const char *why_not)
+{
+	if (why_not != NULL)
+		report_say(&g->report, "not given to the cache: %s", why_not);
+	get_commit(g);
+	g->state = GET_END;
+}
+
+static void
+not_as_described(struct get *g)
+{
+	if (g->committed && part_is_touched(g->part))
+		given(g, "it has been changed here");
+	else
+		get_again(g, NULL, "the file is not what the server describes");
+}
+
 /* Of a file that is complete. */
 void
 get_hash_info_ended(struct get *g)
@@ -135,16 +158,9 @@ get_hash_info_ended(struct get *g)
 		return;
 	}
 	if (described_length(g->described) != g->written)
-		get_again(g, NULL, "the file is not what the server describes");
+		not_as_described(g);
 	else
 		get_open_content(g, GET_TELL);
-}
-
-void
-get_not_given(struct get *g, const char *why)
-{
-	report_say(&g->report, "not given to the cache: %s", why);
-	g->state = GET_END;
 }
 
 void
@@ -153,7 +169,7 @@ get_give_begins(struct get *g)
 	collected_done(&g->info);
 	g->state = GET_GIVE;
 	(void)get_memory_ok(g,
-		give_new(&g->give, g->branch, g->part, g->described,
+		give_new(&g->give, g->branch, g->opened, g->part, g->described,
 			&g->report) == 0);
 }
 
@@ -163,15 +179,21 @@ get_give_goes_on(struct get *g)
 	switch (give_step(g->give)) {
 	case GIVE_RUNNING:
 		break;
-	case GIVE_DONE:
-		g->state = GET_END;
-		break;
 	case GIVE_WRONG:
 		g->report.given = 0;
-		get_again(g, NULL, "the file is not what the server describes");
+		not_as_described(g);
 		break;
 	case GIVE_FAILED:
-		get_not_given(g, give_why(g->give));
+		given(g, give_why(g->give));
+		break;
+	case GIVE_DONE:
+		given(g, NULL);
+		break;
+	case GIVE_UNREAD:
+		if (g->committed)
+			given(g, "it cannot be read");
+		else
+			(void)get_local_ok(g, -EIO);
 		break;
 	}
 }

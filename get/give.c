@@ -24,20 +24,23 @@ struct give {
 	struct report *report;
 	uint64_t at; /* of the next piece */
 	enum give_result result;
-	const char *why;
+	DWORD lost; /* why there is no cache; ERROR_SUCCESS: there is */
 	size_t pending;
 	SLIST_HEAD(, slot) free;
 	uint8_t *buffers;
 	struct slot slots[SLOTS];
 };
 
+/* The cache has not taken a piece. */
 static void
-fail(struct give *g, DWORD code)
+refused(struct give *g, const struct branch_piece *p, DWORD code)
 {
-	if (g->result != GIVE_RUNNING)
-		return;
-	g->result = code == ERROR_INVALID_DATA ? GIVE_WRONG : GIVE_FAILED;
-	g->why = branch_reason(code);
+	if (code == ERROR_INVALID_DATA)
+		g->result = GIVE_WRONG;
+	else if (g->lost == ERROR_SUCCESS)
+		g->lost = code;
+	if (!described_verify(g->described, p->offset, p->bytes, p->len))
+		g->result = GIVE_WRONG;
 }
 
 static void
@@ -51,7 +54,7 @@ add_done(struct branch_op *op, const struct branch_end *end)
 	if (end->code == ERROR_SUCCESS)
 		g->report->given += s->piece.len;
 	else
-		fail(g, end->code);
+		refused(g, &s->piece, end->code);
 }
 
 /* false: not now. */
@@ -59,28 +62,28 @@ static bool
 add_next(struct give *g, uint64_t total)
 {
 	struct slot *s = SLIST_FIRST(&g->free);
-	DWORD code;
+	DWORD code = g->lost;
 
 	s->piece.offset = g->at;
 	s->piece.len =
 		(uint32_t)(described_piece(g->described, g->at, total) - g->at);
 	if (part_read(g->part, s->piece.bytes, s->piece.len, g->at) != 0) {
-		g->result = GIVE_FAILED;
-		g->why = "the file cannot be read";
+		g->result = GIVE_UNREAD;
 		return false;
 	}
 	s->op.done = add_done;
-	code = branch_add(g->branch, &s->piece, &s->op);
+	if (g->lost == ERROR_SUCCESS)
+		code = branch_add(g->branch, &s->piece, &s->op);
 	/* Over a limit: when something has ended there is room again. */
 	if (code == ERROR_NO_SYSTEM_RESOURCES && g->pending > 0)
 		return false;
+	g->at += s->piece.len;
 	if (code != ERROR_SUCCESS) {
-		fail(g, code);
+		refused(g, &s->piece, code);
 		return false;
 	}
 	SLIST_REMOVE_HEAD(&g->free, link);
 	g->pending++;
-	g->at += s->piece.len;
 	return true;
 }
 
@@ -93,25 +96,32 @@ give_step(struct give *g)
 		!SLIST_EMPTY(&g->free) && add_next(g, total))
 		continue;
 	if (g->result == GIVE_RUNNING && g->at == total && g->pending == 0)
-		g->result = GIVE_DONE;
+		g->result = g->lost == ERROR_SUCCESS ? GIVE_DONE : GIVE_FAILED;
 	return g->result;
+}
+
+bool
+give_is_busy(const struct give *g)
+{
+	return g->lost != ERROR_SUCCESS;
 }
 
 const char *
 give_why(const struct give *g)
 {
-	return g->why;
+	return branch_reason(g->lost);
 }
 
 int
-give_new(struct give **ret_give, struct branch *branch, struct part *part,
-	struct described *described, struct report *report)
+give_new(struct give **ret_give, struct branch *branch, DWORD opened,
+	struct part *part, struct described *described, struct report *report)
 {
 	struct give *g = calloc(1, sizeof(*g));
 
 	if (g == NULL)
 		return err_new(-ENOMEM);
 	g->branch = branch;
+	g->lost = opened;
 	g->part = part;
 	g->described = described;
 	g->report = report;

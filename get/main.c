@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* peerdist-get: options and signals. */
 #include <curl/curl.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -129,6 +130,20 @@ take_options(struct get_options *opt, int argc, char **argv)
 	return -1;
 }
 
+/* Where standard input, output or error is closed a file of ours would take its
+ * place, and get what is written there.  Writing is an error then. */
+static void
+hold_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 static void
 watch_signals(void)
 {
@@ -154,6 +169,7 @@ main(int argc, char **argv)
 
 	if (r >= 0)
 		return r;
+	hold_standard();
 	watch_signals();
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
 		fputs("peerdist-get: libcurl does not start\n", stderr);

@@ -47,6 +47,7 @@ answer_reset(struct origin_answer *a)
 {
 	free(a->etag);
 	free(a->modified);
+	free(a->date);
 	*a = (struct origin_answer){.length = UINT64_MAX};
 }
 
@@ -92,6 +93,8 @@ answer_field(struct origin_transfer *t, const char *name, size_t name_len,
 		return keep_text(&a->etag, value, len);
 	if (name_is(name, name_len, "Last-Modified"))
 		return keep_text(&a->modified, value, len);
+	if (name_is(name, name_len, "Date"))
+		return keep_text(&a->date, value, len);
 	if (name_is(name, name_len, "Content-Range")) {
 		a->ranged = true;
 		a->has_range = http_content_range_parse(&a->range, value, len);
@@ -117,7 +120,8 @@ answer_line(struct origin_transfer *t, const char *line, size_t len)
 	}
 	if (line[0] == '\r' || line[0] == '\n')
 		t->headed = true;
-	if (value == NULL)
+	/* Behind the body they are trailers. */
+	if (t->headed || value == NULL)
 		return true;
 	name_len = (size_t)(value - line);
 	value++;
@@ -136,7 +140,6 @@ on_header(char *line, size_t size, size_t n, void *ctx)
 {
 	struct origin_transfer *t = ctx;
 
-	/* Behind the body they are trailers. */
 	if (t->told || answer_line(t, line, size * n))
 		return size * n;
 	return 0;
@@ -269,6 +272,8 @@ set_common(struct origin_transfer *t)
 	curl_easy_setopt(e, CURLOPT_PRIVATE, t);
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	/* Who interrupts does not wait for the answer of a name server. */
+	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(e, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 1L);
@@ -470,4 +475,17 @@ origin_validator(const char *etag, const char *modified)
 	if (len >= 2 && etag[0] == '"' && etag[len - 1] == '"')
 		return etag;
 	return modified;
+}
+
+/* RFC 9110, section 8.8.2.2.  Who does not tell the time is believed. */
+bool
+origin_is_dated(const struct origin_answer *a)
+{
+	time_t modified, date;
+
+	if (a->modified == NULL || a->date == NULL)
+		return a->modified != NULL;
+	modified = curl_getdate(a->modified, NULL);
+	date = curl_getdate(a->date, NULL);
+	return modified != -1 && date != -1 && modified < date;
 }

@@ -29,6 +29,7 @@ struct origin_answer {
 	uint64_t length; /* of the body; UINT64_MAX: not told */
 	char *etag;      /* NULL: none */
 	char *modified;
+	char *date;
 	bool ranged;    /* there is a Content-Range, ... */
 	bool has_range; /* ... and it is one */
 	struct http_content_range range;
@@ -93,5 +94,8 @@ int origin_run(struct origin *, const int *fds, size_t n_fds, int timeout_ms);
 /* What a later range of the same resource is asked with: a strong ETag, or the
  * date; NULL: nothing would tell whether it is the same. */
 const char *origin_validator(const char *etag, const char *modified);
+/* Whether there could have been no other version with this Last-Modified: that
+ * was already past when the answer was made. */
+bool origin_is_dated(const struct origin_answer *);
 
 #endif

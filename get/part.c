@@ -6,8 +6,10 @@
  * looks whether the name still leads to what is locked, since the one before
  * may have renamed it in between.
  *
- * The folder may be one where others can write, so whatever has the part's name
- * and is not a plain file of this user with one name only is left alone.
+ * The folder may be one where others can write, so whatever has one of these
+ * names and is not a plain file of this user with one name only is left alone.
+ * That holds for the note, too: whoever writes it says what the part is a part
+ * of.  And the part may lose its name: then it is not what is renamed.
  */
 #include "get/part.h"
 
@@ -39,7 +41,8 @@ struct part {
 	bool wrong; /* what has the target's name is not what it should be */
 	struct stat st; /* of what was committed */
 	uint64_t emitted;
-	const char *at; /* what the last failure was about */
+	const volatile sig_atomic_t *stop; /* of standard output */
+	const char *at;                    /* what the last failure was about */
 };
 
 void
@@ -73,25 +76,54 @@ same_file(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* Opens and locks it.  1: it is not what the name leads to any more. */
+static bool
+is_ours(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && st->st_uid == geteuid() &&
+		st->st_nlink <= 1;
+}
+
+static bool
+has_name(int fd, const char *name)
+{
+	struct stat st, now;
+
+	return fstat(fd, &st) == 0 && lstat(name, &now) == 0 &&
+		same_file(&st, &now);
+}
+
+/* One from before gets the mode that a new one has. */
+static void
+renew_mode(int fd)
+{
+	mode_t mask = umask(0);
+
+	umask(mask);
+	(void)fchmod(fd, 0666 & ~mask);
+}
+
+/* Opens and locks it.  again: it is not what the name leads to any more. */
 static int
 open_locked(const char *name, int *ret_fd, bool *ret_again)
 {
 	AUTO_FD int fd = open(name,
 		O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-	struct stat st, now;
+	struct stat st;
 
 	if (fd < 0)
 		return errno == ELOOP ? PART_E_FOREIGN : err_new(-errno);
 	if (fstat(fd, &st) < 0)
 		return err_new(-errno);
-	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink > 1)
+	if (!is_ours(&st))
 		return PART_E_FOREIGN;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? PART_E_BUSY : err_new(-errno);
-	*ret_again = lstat(name, &now) < 0 || !same_file(&st, &now);
-	if (!*ret_again)
-		*ret_fd = TAKE_FD(fd);
+	*ret_again = !has_name(fd, name);
+	if (*ret_again)
+		return 0;
+	if (st.st_size > 0)
+		renew_mode(fd);
+	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
@@ -138,11 +170,12 @@ part_open(struct part **ret_part, const char *target)
 }
 
 int
-part_open_stdout(struct part **ret_part)
+part_open_stdout(struct part **ret_part, const volatile sig_atomic_t *stop)
 {
 	*ret_part = part_new();
 	if (*ret_part == NULL)
 		return err_new(-ENOMEM);
+	(*ret_part)->stop = stop;
 	(*ret_part)->at = "standard output";
 	return 0;
 }
@@ -164,7 +197,8 @@ part_close(struct part *p, bool keep)
 {
 	if (p == NULL)
 		return NULL;
-	if (p->target != NULL && p->fd >= 0 && !p->committed && !keep) {
+	if (p->target != NULL && p->fd >= 0 && !p->committed && !keep &&
+		has_name(p->fd, p->name)) {
 		unlink(p->name);
 		unlink(p->note_name);
 	}
@@ -188,6 +222,7 @@ part_problem(const struct part *p, int result, char *text, size_t size)
 				   "\"-o -\" writes to standard output",
 		[PART_E_BUSY] = "is being written by another peerdist-get",
 		[PART_E_FOREIGN] = "is there and is not ours; remove it",
+		[PART_E_GONE] = "has been removed or replaced",
 		[PART_E_WRITTEN] = "what has been written cannot be taken "
 				   "back",
 	};
@@ -209,9 +244,9 @@ read_text(json_t *from, const char *key, char **ret)
 }
 
 static int
-read_note(const char *bytes, size_t len, struct part_note *ret)
+read_note(int fd, struct part_note *ret)
 {
-	json_t *doc = json_loadb(bytes, len, 0, NULL), *length;
+	json_t *doc = json_loadfd(fd, 0, NULL), *length;
 	struct part_note note = {.length = UINT64_MAX};
 	bool ok;
 
@@ -238,20 +273,17 @@ read_note(const char *bytes, size_t len, struct part_note *ret)
 int
 part_found(struct part *p, struct part_note *ret_note, uint64_t *ret_size)
 {
-	struct stat st;
-	struct buf b;
-	int r;
+	struct stat st, note;
+	AUTO_FD int fd = -1;
 
 	if (p->target == NULL || fstat(p->fd, &st) < 0 || st.st_size == 0)
 		return -ENOENT;
-	buf_init(&b, NOTE_MAX);
-	r = fd_read_file(p->note_name, &b);
-	if (r == 0)
-		r = read_note((const char *)b.data, b.len, ret_note);
-	buf_done(&b);
-	if (r == 0)
-		*ret_size = (uint64_t)st.st_size;
-	return r == 0 ? 0 : -ENOENT;
+	fd = open(p->note_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0 || fstat(fd, &note) < 0 || !is_ours(&note) ||
+		note.st_size > NOTE_MAX)
+		return -ENOENT;
+	*ret_size = (uint64_t)st.st_size;
+	return read_note(fd, ret_note);
 }
 
 int
@@ -300,7 +332,7 @@ part_tell(struct part *p, const struct part_note *note)
 	unlink(p->note_name);
 	fd = open(p->note_name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return err_new(-errno);
+		return errno == EEXIST ? PART_E_FOREIGN : err_new(-errno);
 	return err_pass(fd_write_all(fd, text, strlen(text)));
 }
 
@@ -325,9 +357,12 @@ write_stdout(struct part *p, const void *bytes, size_t len)
 
 	p->at = "standard output";
 	while (len > 0) {
-		ssize_t n = write(STDOUT_FILENO, at, len);
+		ssize_t n;
 
-		/* Who reads may be slow, and the user impatient: -EINTR. */
+		/* Who reads may be slow, and the user impatient. */
+		if (*p->stop)
+			return -EINTR;
+		n = write(STDOUT_FILENO, at, len);
 		if (n < 0 && errno == EAGAIN &&
 			poll(&(struct pollfd){STDOUT_FILENO, POLLOUT, 0}, 1,
 				-1) == 1)
@@ -411,11 +446,15 @@ part_commit(struct part *p)
 
 	if (p->target == NULL || p->committed)
 		return 0;
-	p->at = p->target;
-	/* Somebody may have put a folder or a device there meanwhile. */
+	/* Somebody may have put a folder or a device there meanwhile, or
+	 * another part here. */
 	r = check_target(p);
 	if (r != 0)
 		return r;
+	p->at = p->name;
+	if (!has_name(p->fd, p->name))
+		return PART_E_GONE;
+	p->at = p->target;
 	if (fstat(p->fd, &p->st) < 0 || rename(p->name, p->target) < 0)
 		return err_new(-errno);
 	unlink(p->note_name);
@@ -436,10 +475,15 @@ part_reopen(struct part *p)
 	return open_part(p);
 }
 
-const char *
-part_target(const struct part *p)
+bool
+part_is_touched(const struct part *p)
 {
-	return p->target != NULL ? p->target : "-";
+	struct stat now;
+
+	return lstat(p->target, &now) < 0 || !same_file(&p->st, &now) ||
+		now.st_size != p->st.st_size ||
+		now.st_mtim.tv_sec != p->st.st_mtim.tv_sec ||
+		now.st_mtim.tv_nsec != p->st.st_mtim.tv_nsec;
 }
 
 bool

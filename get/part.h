@@ -7,6 +7,7 @@
 #ifndef GET_PART_H
 #define GET_PART_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,7 +22,8 @@ enum part_result {
 	PART_E_FOLDER,  /* the target is one */
 	PART_E_SPECIAL, /* the target is a device or the like */
 	PART_E_BUSY,    /* somebody else is getting the same file */
-	PART_E_FOREIGN, /* what has the part's name is not ours */
+	PART_E_FOREIGN, /* what has the name is not ours */
+	PART_E_GONE,    /* the part has lost its name */
 	PART_E_WRITTEN, /* what is in standard output cannot be taken back */
 };
 
@@ -37,8 +39,8 @@ void part_note_done(struct part_note *);
 
 /* > 0: enum part_result; -errno.  With a part even then, for part_problem(). */
 int part_open(struct part **ret_part, const char *target);
-/* "-". */
-int part_open_stdout(struct part **ret_part);
+/* "-".  What waits for its reader ends with -EINTR when stop is not 0. */
+int part_open_stdout(struct part **ret_part, const volatile sig_atomic_t *stop);
 /* Keeps what is there, for --continue, or leaves nothing behind.  NULL is
  * allowed; returns NULL. */
 struct part *part_close(struct part *, bool keep);
@@ -62,7 +64,8 @@ int part_commit(struct part *);
 /* After a commit: what was committed is wrong.  A new part can be written;
  * until that is committed or the part is closed the wrong one stays. */
 int part_reopen(struct part *);
-const char *part_target(const struct part *);
+/* After a commit: somebody has changed, replaced or removed it since. */
+bool part_is_touched(const struct part *);
 bool part_is_stdout(const struct part *);
 
 #endif

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -208,6 +209,22 @@ sources(const struct report *r)
 	return doc;
 }
 
+/* Names of files are any bytes. */
+static json_t *
+text_json(const char *text)
+{
+	json_t *doc = text != NULL ? json_string(text) : NULL;
+	AUTO_FREE char *ascii = NULL;
+
+	if (doc != NULL || text == NULL)
+		return doc;
+	ascii = strdup(text);
+	for (char *c = ascii; c != NULL && *c != '\0'; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	return ascii != NULL ? json_string(ascii) : NULL;
+}
+
 static json_t *
 error_part(const struct report *r)
 {
@@ -220,18 +237,18 @@ error_part(const struct report *r)
 
 	if (r->exit == REPORT_OK)
 		return NULL;
-	return json_pack(
-		"{s:s, s:s}", "kind", kinds[r->exit], "message", r->message);
+	return json_pack("{s:s, s:o}", "kind", kinds[r->exit], "message",
+		text_json(r->message));
 }
 
 static bool
 print_json(const struct report *r)
 {
 	json_t *doc = json_pack(
-		"{s:i, s:s*, s:s*, s:I, s:o, s:f, s:{s:b, s:b, s:i, s:i},"
+		"{s:i, s:o*, s:o*, s:I, s:o, s:f, s:{s:b, s:b, s:i, s:i},"
 		" s:i, s:I, s:o*}",
-		"v", 1, "url", r->url, "file", r->file, "bytes",
-		(json_int_t)got(r), "sources", sources(r), "seconds",
+		"v", 1, "url", text_json(r->url), "file", text_json(r->file),
+		"bytes", (json_int_t)got(r), "sources", sources(r), "seconds",
 		seconds(r), "peerdist", "service", (int)r->has_service,
 		"encoded", (int)r->encoded, "version", r->version,
 		"hash_requests", (int)r->hash_requests, "restarts",

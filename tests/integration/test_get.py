@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -280,9 +281,10 @@ def test_hash_requests_back_off(host, origin):
     the file was there before."""
     page = serve(origin, 32 << 20, 1, ready=False)
     path = host.place()
-    seen = []
+    seen, when = [], []
 
     def look(request, answer):
+        when.append(time.monotonic())
         if len(origin.of("hash")) == 2:
             seen.append(path.read_bytes() == page.octets)
             page.ready = True
@@ -293,6 +295,7 @@ def test_hash_requests_back_off(host, origin):
     assert got.document["given_to_cache"] == len(page.octets)
     assert len(origin.of("hash")) == 2
     assert seen == [True]
+    assert when[1] - when[0] > 4
     assert origin.sent["hash"] < 16 << 20
     assert got.document["seconds"] < 5
     assert host.cached(page.info, page.octets) == len(page.octets)

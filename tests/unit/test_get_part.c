@@ -18,6 +18,7 @@
 #include "tests/unit/failalloc.h"
 
 static char folder[] = "/tmp/test_get_part-XXXXXX";
+static volatile sig_atomic_t stop;
 
 #define TARGET "target"
 
@@ -283,6 +284,61 @@ test_mode(void **state)
 	unlink(TARGET);
 }
 
+static void
+test_loses_its_name(void **state)
+{
+	struct part *p = open_target();
+
+	assert_int_equal(part_write(p, "ours", 4, 0), 0);
+	unlink(TARGET PART_SUFFIX);
+	assert_int_equal(part_commit(p), PART_E_GONE);
+	put(TARGET PART_SUFFIX, "other");
+	assert_int_equal(part_commit(p), PART_E_GONE);
+	part_close(p, false);
+	file_is(TARGET PART_SUFFIX, "other");
+	assert_false(there(TARGET));
+	unlink(TARGET PART_SUFFIX);
+}
+
+static void
+test_is_touched(void **state)
+{
+	struct part *p = open_target();
+
+	assert_int_equal(part_write(p, "ours", 4, 0), 0);
+	assert_int_equal(part_commit(p), 0);
+	assert_false(part_is_touched(p));
+	put(TARGET, "mine");
+	assert_true(part_is_touched(p));
+	unlink(TARGET);
+	assert_true(part_is_touched(p));
+	part_close(p, false);
+}
+
+/* A note that does not say it by itself. */
+static void
+test_note_is_a_link(void **state)
+{
+	struct part_note note = {.url = "u", .etag = "\"e\"", .length = 10};
+	struct part_note found;
+	struct part *p = open_target();
+	uint64_t size;
+
+	assert_int_equal(part_write(p, "some", 4, 0), 0);
+	assert_int_equal(part_tell(p, &note), 0);
+	assert_int_equal(rename(TARGET NOTE_SUFFIX, "elsewhere"), 0);
+	assert_int_equal(symlink("elsewhere", TARGET NOTE_SUFFIX), 0);
+	assert_int_equal(part_found(p, &found, &size), -ENOENT);
+	unlink(TARGET NOTE_SUFFIX);
+	assert_int_equal(link("elsewhere", TARGET NOTE_SUFFIX), 0);
+	assert_int_equal(part_found(p, &found, &size), -ENOENT);
+	unlink("elsewhere");
+	assert_int_equal(part_found(p, &found, &size), 0);
+	part_note_done(&found);
+	part_close(p, false);
+	all_gone();
+}
+
 /* Standard output is a pipe meanwhile. */
 static void
 test_standard_output(void **state)
@@ -293,7 +349,7 @@ test_standard_output(void **state)
 	char text[8] = "";
 
 	assert_int_equal(pipe(pipes), 0);
-	assert_int_equal(part_open_stdout(&p), 0);
+	assert_int_equal(part_open_stdout(&p, &stop), 0);
 	assert_int_equal(part_spool(p), 0);
 	fflush(stdout);
 	dup2(pipes[1], STDOUT_FILENO);
@@ -367,6 +423,9 @@ main(void)
 		cmocka_unit_test(test_a_wrong_file_is_replaced),
 		cmocka_unit_test(test_a_wrong_file_goes),
 		cmocka_unit_test(test_mode),
+		cmocka_unit_test(test_loses_its_name),
+		cmocka_unit_test(test_is_touched),
+		cmocka_unit_test(test_note_is_a_link),
 		cmocka_unit_test(test_standard_output),
 		cmocka_unit_test(test_no_memory),
 	};
