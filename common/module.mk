@@ -7,5 +7,6 @@ common_SRC := \
 	common/fdutil.c \
 	common/hex.c \
 	common/parse.c \
+	common/secbuf.c \
 	common/secmem.c \
 	common/work.c

@@ -53,7 +53,7 @@ take_info(struct visit *v, const struct origin_answer *a)
 
 	if (a->large)
 		return CTL_OK;
-	r = pccrc_parse(a->info.data, a->info.len, v->bulk, &v->info);
+	r = pccrc_parse(a->info.bytes, a->info.len, v->bulk, &v->info);
 	if (r < 0)
 		return out_error(CTL_FAILED, "out of memory");
 	if (r > 0) {

@@ -151,12 +151,14 @@ static size_t
 take_body(char *data, size_t size, size_t n, void *ctx)
 {
 	struct origin_answer *a = ctx;
+	int r;
 
 	if (!has_info(a))
 		return 0;
-	buf_append(&a->info, data, n);
-	a->large = buf_error(&a->info) == -EMSGSIZE;
-	return buf_error(&a->info) == 0 ? n : 0;
+	r = secbuf_add(&a->info, PCCRTP_INFO_MAX, data, n);
+	a->large = r == -EMSGSIZE;
+	a->no_memory = r == -ENOMEM;
+	return r == 0 ? n : 0;
 }
 
 static struct curl_slist *
@@ -250,7 +252,7 @@ origin_ask(struct origin *o, enum pccrtp_ask what, const char *if_range,
 		curl_easy_setopt(o->curl, CURLOPT_RANGE, "0-0");
 	code = curl_easy_perform(o->curl);
 	take_place(o, a);
-	if (code == CURLE_WRITE_ERROR && buf_error(&a->info) == -ENOMEM)
+	if (a->no_memory)
 		return out_error(CTL_FAILED, "out of memory");
 	if (code == CURLE_OK ||
 		(code == CURLE_WRITE_ERROR && a->ends && !has_info(a)) ||

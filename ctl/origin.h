@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "codec/pccrtp.h"
-#include "common/buf.h"
+#include "common/secbuf.h"
 #include "ctl/cmd.h"
 
 #define ORIGIN_TEXT 256
@@ -24,12 +24,13 @@ struct origin_answer {
 	bool ends;  /* the head is complete */
 	bool aged;  /* Age: it comes out of a cache */
 	bool large; /* more content information than is taken */
+	bool no_memory;
 	char etag[ORIGIN_TEXT];
 	char modified[ORIGIN_TEXT];
 	char vary[ORIGIN_TEXT];
 	unsigned redirects;
 	char url[8 * ORIGIN_TEXT]; /* without credentials and query */
-	struct buf info;           /* when the body is content information */
+	struct secbuf info;        /* when the body is content information */
 };
 
 void origin_answer_init(struct origin_answer *);

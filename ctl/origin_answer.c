@@ -11,15 +11,12 @@ void
 origin_answer_init(struct origin_answer *a)
 {
 	memset(a, 0, sizeof(*a));
-	buf_init(&a->info, PCCRTP_INFO_MAX);
 }
 
 void
 origin_answer_done(struct origin_answer *a)
 {
-	if (a->info.data != NULL)
-		explicit_bzero(a->info.data, a->info.cap);
-	buf_done(&a->info);
+	secbuf_done(&a->info);
 }
 
 static void

@@ -117,7 +117,7 @@ forget_content(struct get *g)
 	if (g->branch != NULL)
 		branch_close(g->branch);
 	g->described = described_free(g->described);
-	collected_done(&g->info);
+	secbuf_done(&g->info);
 }
 
 void
@@ -270,7 +270,7 @@ fill_begins(struct get *g)
 		.ask_peers = !g->opt->no_peers,
 	};
 
-	collected_done(&g->info);
+	secbuf_done(&g->info);
 	g->state = GET_FILL;
 	(void)get_memory_ok(g, fill_new(&g->fill, &setup) == 0);
 }

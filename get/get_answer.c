@@ -188,7 +188,7 @@ first_head(void *ctx, const struct origin_answer *a)
 static enum origin_flow
 collect(struct get *g, const uint8_t *bytes, size_t len)
 {
-	int r = collected_add(&g->info, bytes, len);
+	int r = secbuf_add(&g->info, PCCRTP_INFO_MAX, bytes, len);
 
 	if (r == -EMSGSIZE)
 		get_note(g, NEXT_AGAIN, "the content information is too long");

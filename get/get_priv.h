@@ -4,8 +4,8 @@
 #define GET_GET_PRIV_H
 
 #include "codec/pccrtp.h"
+#include "common/secbuf.h"
 #include "get/branch.h"
-#include "get/collected.h"
 #include "get/described.h"
 #include "get/fill.h"
 #include "get/get.h"
@@ -71,7 +71,7 @@ struct get {
 	struct part_note before;
 	uint64_t before_size; /* 0: nothing */
 
-	struct collected info;
+	struct secbuf info;
 	struct described *described;
 	struct branch_op opening;
 	DWORD opened;

@@ -56,7 +56,7 @@ hash_body(void *ctx, const uint8_t *bytes, size_t len)
 	struct get *g = ctx;
 
 	return g->next == NEXT_NOTHING &&
-			collected_add(&g->info, bytes, len) == 0
+			secbuf_add(&g->info, PCCRTP_INFO_MAX, bytes, len) == 0
 		? ORIGIN_ON
 		: ORIGIN_STOP;
 }
@@ -88,7 +88,7 @@ get_hash_request(struct get *g)
 	};
 	uint64_t now = clock_now_us();
 
-	collected_done(&g->info);
+	secbuf_done(&g->info);
 	if (g->hash_tries == 0) {
 		g->hash_begun_us = now;
 		g->hash_end_us = now + g->opt->wait_us;
@@ -166,7 +166,7 @@ get_hash_info_ended(struct get *g)
 void
 get_give_begins(struct get *g)
 {
-	collected_done(&g->info);
+	secbuf_done(&g->info);
 	g->state = GET_GIVE;
 	(void)get_memory_ok(g,
 		give_new(&g->give, g->branch, g->opened, g->part, g->described,

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 get_SRC := \
 	get/branch.c \
-	get/collected.c \
 	get/described.c \
 	get/fill.c \
 	get/fill_add.c \

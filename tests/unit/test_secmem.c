@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "common/macros.h"
+#include "common/secbuf.h"
 #include "common/secmem.h"
 #include "tests/unit/failalloc.h"
 
@@ -207,6 +208,35 @@ test_out_of_memory(void **state)
 	assert_int_equal(failalloc_each(scenario, NULL), 2);
 }
 
+static void
+test_secbuf(void **state)
+{
+	static const uint8_t part[50000] = {1, 2, 3};
+	struct secbuf b = {0};
+
+	assert_int_equal(secbuf_add(&b, 0, "x", 1), -EMSGSIZE);
+	assert_int_equal(secbuf_add(&b, 0, NULL, 0), 0);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(secbuf_add(&b, 200000, part, sizeof(part)), 0);
+	assert_int_equal(secbuf_add(&b, 200000, part, 1), -EMSGSIZE);
+	assert_int_equal(b.len, 200000);
+	for (size_t i = 0; i < 4; i++)
+		assert_memory_equal(
+			b.bytes + i * sizeof(part), part, sizeof(part));
+	/* What cannot be added changes nothing. */
+	assert_int_equal(secbuf_add(&b, SIZE_MAX, part, sizeof(part)), 0);
+	failalloc_arm(1);
+	assert_int_equal(secbuf_add(&b, SIZE_MAX, part, sizeof(part)), -ENOMEM);
+	assert_true(failalloc_disarm());
+	assert_int_equal(b.len, 250000);
+	assert_memory_equal(b.bytes + 200000, part, sizeof(part));
+	assert_int_equal(secbuf_add(&b, SIZE_MAX, part, sizeof(part)), 0);
+	assert_int_equal(b.len, 300000);
+	secbuf_done(&b);
+	assert_null(b.bytes);
+	secbuf_done(&b);
+}
+
 int
 main(void)
 {
@@ -219,6 +249,7 @@ main(void)
 		cmocka_unit_test(test_other_size),
 		cmocka_unit_test(test_impossible_sizes),
 		cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_secbuf),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
