@@ -81,6 +81,7 @@ request_new(struct web *w, struct http_conn *c, struct web_root *root)
 	r->web = w;
 	r->conn = c;
 	r->root = web_root_ref(root);
+	r->min_size = w->min_size;
 	r->is_get = http_conn_method(c) == HTTP_GET;
 	r->fd = -1;
 	w->n_running++;

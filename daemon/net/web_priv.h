@@ -46,8 +46,9 @@ struct web_request {
 	struct http_conn *conn; /* NULL: gone */
 	LIST_ENTRY(web_request) link;
 	struct web_root *root;
-	bool waits;   /* for hashes */
-	bool reading; /* a worker has it: warm, or job */
+	uint64_t min_size; /* as the settings were when it came, like root */
+	bool waits;        /* for hashes */
+	bool reading;      /* a worker has it: warm, or job */
 	bool is_get;
 	/* the file */
 	char *path; /* for the worker */

@@ -119,7 +119,7 @@ find_ranges(struct reply *p)
 static bool
 may_be_encoded(const struct reply *p)
 {
-	return p->size > p->web->min_size;
+	return p->size > p->request->min_size;
 }
 
 static void
