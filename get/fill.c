@@ -137,8 +137,9 @@ fill_slot_piece(const struct slot *s)
 
 /* Ways. */
 
-void
-fill_missing(struct fill *f, struct range range)
+/* Nobody in the branch has it. */
+static void
+be_missing(struct fill *f, struct range range)
 {
 	struct range gap;
 
@@ -159,7 +160,7 @@ be_wanted(struct fill *f, struct range range)
 	if (f->s.ask_peers && !f->alone)
 		(void)fill_ok(f, ranges_add(&f->wanted, range, NULL));
 	else
-		fill_missing(f, range);
+		be_missing(f, range);
 }
 
 /* Nobody is asked any more but the origin. */
@@ -169,9 +170,9 @@ leave_branch(struct fill *f)
 	struct range range;
 
 	while (f->result == FILL_RUNNING && ranges_next(&f->wanted, 0, &range))
-		fill_missing(f, range);
+		be_missing(f, range);
 	while (f->peers_on.n > 0)
-		fill_missing(f, line_take(&f->peers_on));
+		be_missing(f, line_take(&f->peers_on));
 }
 
 void
@@ -184,8 +185,8 @@ fill_lose_service(struct fill *f, DWORD code)
 		branch_reason(code));
 	leave_branch(f);
 	while (f->look_on.n > 0)
-		fill_missing(f, line_take(&f->look_on));
-	fill_missing(f, (struct range){f->looked, f->total});
+		be_missing(f, line_take(&f->look_on));
+	be_missing(f, (struct range){f->looked, f->total});
 	f->looked = f->total;
 }
 
@@ -234,7 +235,7 @@ read_hole(struct slot *s, struct range hole, bool silent)
 		be_wanted(f, hole);
 		return;
 	}
-	fill_missing(f, hole);
+	be_missing(f, hole);
 	if (!silent) {
 		f->silent = 0;
 		f->nobody++;
@@ -257,7 +258,7 @@ read_failed(struct slot *s, DWORD code)
 
 	if (branch_is_lost(code))
 		fill_lose_service(f, code);
-	fill_missing(f, s->piece);
+	be_missing(f, s->piece);
 	s->piece.start = s->piece.end;
 }
 
@@ -268,7 +269,7 @@ read_stood_for(struct slot *s, bool nobody)
 	if (s->stands_for.start == s->stands_for.end)
 		return;
 	if (nobody)
-		fill_missing(s->fill, s->stands_for);
+		be_missing(s->fill, s->stands_for);
 	else
 		be_wanted(s->fill, s->stands_for);
 }
@@ -381,7 +382,7 @@ read_done(struct branch_op *op, const struct branch_end *end)
 	read_stood_for(s, end->code == PEERDIST_ERROR_MISSING_DATA);
 	s->piece.start = MAX_OF(s->piece.start, about.end);
 	if (s->piece.start < s->piece.end && f->alone)
-		fill_missing(f, s->piece);
+		be_missing(f, s->piece);
 	else if (s->piece.start < s->piece.end)
 		line_add(s->kind == SLOT_LOOK ? &f->look_on : &f->peers_on,
 			s->piece);
@@ -405,7 +406,7 @@ read_refused(struct slot *s, DWORD code)
 			s->piece);
 		return false;
 	}
-	fill_missing(f, s->piece);
+	be_missing(f, s->piece);
 	return !f->alone;
 }
 

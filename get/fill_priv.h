@@ -99,8 +99,6 @@ struct slot *fill_slot_take(struct fill *, enum slot_kind);
 void fill_slot_give(struct slot *);
 struct branch_piece fill_slot_piece(const struct slot *);
 
-/* Nobody in the branch has it. */
-void fill_missing(struct fill *, struct range);
 /* Nothing can become missing any more. */
 bool fill_all_asked(const struct fill *);
 /* They are right, and in the part. */
