@@ -188,12 +188,46 @@ test_long_write(void **state)
 	munmap(l.pages, 2 * PAGE_LEN);
 }
 
+/* Who writes from memory that never comes must not hold the service up by
+ * publishing that file: an ordinary user's publication ends while the write is
+ * under way. */
+static void
+test_users_do_not_wait(void **state)
+{
+	struct late l = {.fault_fd = -1};
+	pthread_t writer;
+	struct pollfd stuck;
+	struct script x;
+
+	if (!late_pages(&l)) {
+		print_message("skip: userfaultfd() is forbidden\n");
+		skip();
+	}
+	hashed_init(&x);
+	l.fd = open(path_a, O_WRONLY | O_CLOEXEC);
+	stuck = (struct pollfd){l.fault_fd, POLLIN, 0};
+	assert_int_equal(pthread_create(&writer, NULL, write_run, &l), 0);
+	assert_int_equal(poll(&stuck, 1, DEADLINE_MS), 1);
+	set_age(&x, path_a, OLD_MS);
+	assert_int_equal(publish(&x, path_a, path_a, BOTH), CORE_OK);
+	assert_int_equal(l.written, 0);
+	l.hashed = true;
+	release_run(&l);
+	pthread_join(writer, NULL);
+	assert_int_equal(l.written, 2 * PAGE_LEN);
+	script_done(&x);
+	close(l.fd);
+	close(l.fault_fd);
+	munmap(l.pages, 2 * PAGE_LEN);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mapped),
 		cmocka_unit_test(test_long_write),
+		cmocka_unit_test(test_users_do_not_wait),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
