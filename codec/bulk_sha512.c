@@ -31,6 +31,9 @@
 /* Jobs that are sorted and run together; bounds the stack. */
 #define GROUP 64
 
+/* Or else gcc leaves the vectors of an array in memory. */
+#define UNROLL _Pragma("GCC unroll 8")
+
 #define KERNEL \
 	static inline __attribute__((always_inline, target("avx512f,avx512bw")))
 
@@ -105,22 +108,27 @@ load_words(__m512i w[8], const uint8_t *const p[LANES], size_t at)
 		0x08090a0b, 0x0c0d0e0f, 0x00010203, 0x04050607);
 	__m512i a[8], b[8];
 
+	UNROLL
 	for (int i = 0; i < 8; i++)
 		a[i] = _mm512_shuffle_epi8(_mm512_loadu_si512(p[i] + at), swap);
+	UNROLL
 	for (int i = 0; i < 8; i += 2) {
 		b[i] = _mm512_unpacklo_epi64(a[i], a[i + 1]);
 		b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 1]);
 	}
+	UNROLL
 	for (int i = 0; i < 2; i++) {
 		a[i] = _mm512_shuffle_i64x2(b[i], b[i + 2], 0x88);
 		a[i + 2] = _mm512_shuffle_i64x2(b[i], b[i + 2], 0xdd);
 		a[i + 4] = _mm512_shuffle_i64x2(b[i + 4], b[i + 6], 0x88);
 		a[i + 6] = _mm512_shuffle_i64x2(b[i + 4], b[i + 6], 0xdd);
 	}
+	UNROLL
 	for (int i = 0; i < 4; i++) {
 		b[i] = _mm512_shuffle_i64x2(a[i], a[i + 4], 0x88);
 		b[i + 4] = _mm512_shuffle_i64x2(a[i], a[i + 4], 0xdd);
 	}
+	UNROLL
 	for (int i = 0; i < 8; i++)
 		w[i] = b[i];
 }
@@ -146,11 +154,11 @@ schedule(const __m512i w[16], int t)
 /* One round; the names of the eight words move on by one each time, which the
  * index arithmetic does at compile time. */
 KERNEL void
-one_round(__m512i s[8], int t, __m512i w)
+one_round(__m512i s[8], const uint64_t *constants, int t, __m512i w)
 {
 #define S(i) s[(i + 80 - t) & 7]
 	__m512i e = S(4), a = S(0), x;
-	__m512i k = _mm512_set1_epi64((long long)round_constants[t]);
+	__m512i k = _mm512_set1_epi64((long long)constants[t]);
 
 	x = ADD(ADD(S(7), ADD(w, k)),
 		ADD(XOR3(ROR(e, 14), ROR(e, 18), ROR(e, 41)),
@@ -165,28 +173,33 @@ one_round(__m512i s[8], int t, __m512i w)
 __attribute__((target("avx512f,avx512bw"))) static void
 compress(uint64_t state[8][LANES], const uint8_t *p[LANES], size_t blocks)
 {
-	__m512i s[8], old[8], w[16];
+	const uint64_t *constants = round_constants;
+	__m512i s[8], w[16];
 
+	/* Hidden from the compiler, they are read as operands; one that knows
+	 * them spreads each from a scalar register, with a shuffle. */
+	__asm__("" : "+r"(constants));
+	UNROLL
 	for (int i = 0; i < 8; i++)
 		s[i] = _mm512_loadu_si512(state[i]);
 	for (; blocks > 0; blocks--) {
 		load_words(w, p, 0);
 		load_words(w + 8, p, BLOCK / 2);
-		for (int i = 0; i < 8; i++) {
-			old[i] = s[i];
+		UNROLL
+		for (int i = 0; i < 8; i++)
 			p[i] += BLOCK;
-		}
 #pragma GCC unroll 80
 		for (int t = 0; t < 80; t++) {
 			if (t >= 16)
 				w[t & 15] = schedule(w, t);
-			one_round(s, t, w[t & 15]);
+			one_round(s, constants, t, w[t & 15]);
 		}
-		for (int i = 0; i < 8; i++)
-			s[i] = ADD(s[i], old[i]);
+		UNROLL
+		for (int i = 0; i < 8; i++) {
+			s[i] = ADD(s[i], _mm512_loadu_si512(state[i]));
+			_mm512_storeu_si512(state[i], s[i]);
+		}
 	}
-	for (int i = 0; i < 8; i++)
-		_mm512_storeu_si512(state[i], s[i]);
 }
 
 static void
