@@ -34,7 +34,9 @@
 #include "common/macros.h"
 
 #define WINDOW   64
-#define STRIP    2048
+#define WARM     (WINDOW - 1)
+#define STRIPS   4
+#define STRIP    1024
 #define RARE     (UINT64_C(1) << 48)
 #define FREQUENT (UINT64_C(1) << 50)
 
@@ -129,15 +131,30 @@ static const uint64_t table[256] = {
 };
 /* clang-format on */
 
-/* h at p, less its last step. */
-static uint64_t
-warm_up(const uint8_t *data, size_t p)
+/* Over strips of n bytes side by side, to where any of them passes; h is each
+ * one's at that step.  steps when none does. */
+static size_t
+step_strips(const uint8_t *data, size_t n, size_t steps, uint64_t limit,
+	uint64_t h[STRIPS])
 {
-	uint64_t h = 0;
+	const uint8_t *b = data + n, *c = b + n, *d = c + n;
+	uint64_t ha = h[0], hb = h[1], hc = h[2], hd = h[3];
+	size_t i;
 
-	for (size_t i = p - WINDOW; i < p - 1; i++)
-		h = (h << 1) + table[data[i]];
-	return h;
+#pragma GCC unroll 8
+	for (i = 0; i < steps; i++) {
+		ha = (ha << 1) + table[data[i]];
+		hb = (hb << 1) + table[b[i]];
+		hc = (hc << 1) + table[c[i]];
+		hd = (hd << 1) + table[d[i]];
+		if (ha < limit || hb < limit || hc < limit || hd < limit)
+			break;
+	}
+	h[0] = ha;
+	h[1] = hb;
+	h[2] = hc;
+	h[3] = hd;
+	return i;
 }
 
 /* The first of n steps over data that comes out below limit; n when none. */
@@ -154,47 +171,54 @@ scan_strip(const uint8_t *data, size_t n, uint64_t limit, uint64_t h)
 	return i;
 }
 
-/* The same over two strips of STRIP bytes, g belongs to the second.  Where only
- * that one has passed, the rest of the first may still come before it. */
+/* The same over STRIPS strips of n bytes.  Where one has passed, what is left
+ * of those before it may still come before it. */
 static size_t
-scan_pair(const uint8_t *data, uint64_t limit, uint64_t h, uint64_t g)
+scan_strips(const uint8_t *data, size_t n, uint64_t limit)
 {
-	size_t first;
+	uint64_t h[STRIPS] = {0};
+	size_t stop;
 
-	for (size_t i = 0; i < STRIP; i++) {
-		h = (h << 1) + table[data[i]];
-		g = (g << 1) + table[data[STRIP + i]];
-		if (h < limit)
-			return i;
-		if (g < limit) {
-			first = i + 1;
-			first += scan_strip(
-				data + first, STRIP - first, limit, h);
-			return first < STRIP ? first : STRIP + i;
+	(void)step_strips(data - WARM, n, WARM, 0, h);
+	stop = step_strips(data, n, n, limit, h);
+	if (stop == n)
+		return STRIPS * n;
+	for (size_t k = 0; k < STRIPS; k++) {
+		size_t i = stop;
+
+		if (h[k] >= limit) {
+			i++;
+			i += scan_strip(data + k * n + i, n - i, limit, h[k]);
 		}
+		if (i < n)
+			return k * n + i;
 	}
-	return 2 * STRIP;
+	return STRIPS * n;
 }
 
 /* The smallest p in [from, to] that passes, 0 when none does; from >= WINDOW.
- * One strip alone is bound by the time from one h to the next; two that take
- * turns are nearly twice as fast. */
+ * One strip alone is bound by the time from one h to the next; several that
+ * take turns keep the processor busy. */
 static size_t
 scan(const uint8_t *data, size_t from, size_t to, uint64_t limit)
 {
-	size_t i;
+	while (from + STRIPS <= to + 1) {
+		size_t n = MIN_OF((to + 1 - from) / STRIPS, (size_t)STRIP);
+		size_t i = scan_strips(data + from - 1, n, limit);
 
-	for (; from + 2 * STRIP <= to + 1; from += 2 * STRIP) {
-		i = scan_pair(data + from - 1, limit, warm_up(data, from),
-			warm_up(data, from + STRIP));
-		if (i < 2 * STRIP)
+		if (i < STRIPS * n)
 			return from + i;
+		from += STRIPS * n;
 	}
-	if (from > to)
-		return 0;
-	i = scan_strip(
-		data + from - 1, to + 1 - from, limit, warm_up(data, from));
-	return i < to + 1 - from ? from + i : 0;
+	for (; from <= to; from++) {
+		uint64_t h = 0;
+
+		for (size_t i = from - WINDOW; i < from; i++)
+			h = (h << 1) + table[data[i]];
+		if (h < limit)
+			return from;
+	}
+	return 0;
 }
 
 size_t

@@ -122,6 +122,30 @@ test_rule(void **state)
 	}
 }
 
+/* Of two places that pass the first counts, however the search takes turns
+ * between parts of the content. */
+static void
+test_first_of_two(void **state)
+{
+	const size_t first = PCCRC_CUT_MIN + 4096 + 100;
+	AUTO_FREE uint8_t *random = random_bytes(RANDOM_SIZE, 1);
+	AUTO_FREE uint8_t *data = malloc(PCCRC_CUT_AVG);
+	const uint8_t *passes = random;
+	size_t at;
+
+	assert_non_null(data);
+	while ((at = pccrc_cut(passes, PCCRC_CUT_AVG, false)) == 0)
+		passes += PCCRC_CUT_MIN;
+	passes += at;
+	for (size_t apart = 64; apart <= 4096; apart++) {
+		memset(data, 0, PCCRC_CUT_AVG);
+		memcpy(data + first - 64, passes - 64, 64);
+		memcpy(data + first + apart - 64, passes - 64, 64);
+		at = pccrc_cut(data, PCCRC_CUT_AVG, true);
+		assert_int_equal(at, first);
+	}
+}
+
 /* However the bytes come, the cut is the same and is told as soon as they
  * allow. */
 static void
@@ -202,6 +226,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_committed_cuts),
 		cmocka_unit_test(test_rule),
+		cmocka_unit_test(test_first_of_two),
 		cmocka_unit_test(test_growing),
 		cmocka_unit_test(test_short),
 		cmocka_unit_test(test_one_byte_in_front),
