@@ -51,7 +51,8 @@
  *         completion of operations that were pending then
  *   1450  ERROR_NO_SYSTEM_RESOURCES [S] over a quota of the user; [L] too many
  *         operations pending.  Not from calls that make neither an object nor
- *         an operation, unless they are the first of one session too many
+ *         an operation, unless they are the first of one session too many.
+ *         Also the completion of operations that make more than was known
  * They are checked in this order: 87, 6 and 4056, 1260 and 4065, 4057, then
  * whatever the function itself says.
  *
@@ -208,7 +209,7 @@ DWORD WINAPI PeerDistServerPublishStream(PEERDIST_INSTANCE_HANDLE hPeerDist,
  * PEERDIST_ERROR_ALREADY_COMPLETED; 8, 13, 112, 995 or 4061, the first error of
  * a stream that failed: only closing it is left [S].  Completes 0; 4061
  * PEERDIST_ERROR_OUT_OF_BOUNDS more than the declared length; 112
- * ERROR_DISK_FULL; 995; 4057; 8 [S].  Bytes: all, or 0 on failure.
+ * ERROR_DISK_FULL; 1450; 995; 4057; 8 [S].  Bytes: all, or 0 on failure.
  * Page: nf-peerdist-peerdistserverpublishaddtostream
  */
 DWORD WINAPI PeerDistServerPublishAddToStream(
@@ -221,8 +222,8 @@ DWORD WINAPI PeerDistServerPublishAddToStream(
  *
  * Returns 997; 87; 6; service errors; 4060; 8, 13, 112, 995 or 4061 as above
  * [S].  Completes 0; 13 ERROR_INVALID_DATA nothing was added, or less than was
- * declared; 4061, 112, 995 also when an addition before it failed so; 4057; 8
- * [S].  Bytes 0.
+ * declared; 4061, 112, 1450, 995 also when an addition before it failed so;
+ * 4057; 8 [S].  Bytes 0.
  * Page: nf-peerdist-peerdistserverpublishcompletestream
  */
 DWORD WINAPI PeerDistServerPublishCompleteStream(
@@ -332,7 +333,7 @@ DWORD WINAPI PeerDistClientCloseContent(PEERDIST_INSTANCE_HANDLE hPeerDist,
  * Returns 997; 87 (also for 0 bytes); 6; service errors; 4060 after it was
  * completed; 4050, 4051 after a piece was refused [S].  Completes 0; 4050
  * PEERDIST_ERROR_CONTENTINFO_VERSION_UNSUPPORTED; 4051
- * PEERDIST_ERROR_CANNOT_PARSE_CONTENTINFO; 8 larger than the service allows
+ * PEERDIST_ERROR_CANNOT_PARSE_CONTENTINFO; 1450 larger than the service allows
  * (64 MiB unless set otherwise); 995; 4057 [S].  Bytes: all, or 0.
  * Page: nf-peerdist-peerdistclientaddcontentinformation
  */
@@ -345,8 +346,8 @@ DWORD WINAPI PeerDistClientAddContentInformation(
  * Async.  Ends the feeding; reads and AddData are possible when it completed.
  *
  * Returns 997; 87; 6; service errors; 4060, 4050, 4051 as above [S].
- * Completes 0; 4050; 4051 also for missing or trailing bytes; 995; 4057 [S].
- * Bytes 0.  Page: nf-peerdist-peerdistclientcompletecontentinformation
+ * Completes 0; 4050; 4051 also for missing or trailing bytes; 1450; 995; 4057
+ * [S].  Bytes 0.  Page: nf-peerdist-peerdistclientcompletecontentinformation
  */
 DWORD WINAPI PeerDistClientCompleteContentInformation(
 	PEERDIST_INSTANCE_HANDLE hPeerDist,

@@ -100,9 +100,10 @@ refusal(int r)
 	switch (r) {
 	case PCCRC_E_BAD_VERSION:
 		return CORE_E_CI_VERSION;
+	case -EMSGSIZE: /* over the limit of one handle */
+		return CORE_E_NO_RESOURCES;
 	case -ENOMEM:
-	case -EMSGSIZE: /* over the cap */
-	case -EIO:      /* libcrypto, for want of memory */
+	case -EIO: /* libcrypto, for want of memory */
 		return CORE_E_NO_MEMORY;
 	default:
 		return CORE_E_CI_MALFORMED;

@@ -778,7 +778,8 @@ def test_information_up_to_the_quota(make_scene):
     second = scene.client(uid=OTHER_UID)
     handle = second.open_handle()
     assert second.add(ipc.SUBMIT_CI_ADD, handle, piece) == (0, 0)
-    assert second.add(ipc.SUBMIT_CI_ADD, handle, piece[31:]) == (0, 8)
+    assert second.add(ipc.SUBMIT_CI_ADD, handle, piece[31:]
+                      ) == (0, NO_RESOURCES)
     assert second.code(ipc.CONTENT_CLOSE, fixed(1, handle)) == 0
     assert scene.used(OTHER_UID)["buffer_bytes"] == 0
 
@@ -956,7 +957,7 @@ def malformed():
     for count in (2, 1000, 100000):
         yield f"{count} segments", content.v1(one, count=count), CI_MALFORMED
     # More than may ever come.
-    yield "endless segments", content.v1(one, count=0xffffffff), 8
+    yield "endless segments", content.v1(one, count=0xffffffff), NO_RESOURCES
     for size in (0, 1, 65535, 131072, 0xffffffff):
         yield f"block size {size}", content.v1(content.Segment(
             octets, block_size=size)), CI_MALFORMED

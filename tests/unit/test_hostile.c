@@ -308,6 +308,83 @@ test_information_is_counted(void **state)
 	free(info);
 }
 
+/* From here on there is nothing more to be had. */
+static void
+exhaust(struct script *x)
+{
+	x->settings.limits.max[QUOTA_BUFFER_BYTES] = 1;
+	assert_int_equal(service_configure(x->service, &x->settings), 0);
+}
+
+static uint64_t
+stream_add(struct script *x, uint64_t h, uint32_t len)
+{
+	struct session_slice s = script_slice(x, data, len);
+	uint64_t op = script_op(x);
+
+	assert_int_equal(
+		session_stream_add(x->session, op, h, len, &s), CORE_OK);
+	return op;
+}
+
+/* What an operation makes beside its bytes is counted while it is under way:
+ * then the quota is its end. */
+static void
+test_quota_of_what_is_made(void **state)
+{
+	static const uint8_t tag[SESSION_TAG_SIZE] = "t";
+	static const struct session_label label = {(const uint8_t *)"l", 1};
+	static const struct session_label other = {(const uint8_t *)"o", 1};
+	static const struct session_range whole = {0, 0};
+	enum { ADD, SECOND_ADD, COMPLETE, STREAM_COMPLETE, FILE, N };
+	int fd = memfd_create("file", MFD_CLOEXEC);
+	uint64_t h, stream, growing, op[N];
+	struct session_slice s;
+	struct script x;
+
+	script_init(&x, MODE_LOCAL);
+	assert_int_equal(session_content_open(x.session, tag, &h), CORE_OK);
+	s = script_slice(&x, ci[1], ci_len[1]);
+	op[ADD] = script_op(&x);
+	assert_int_equal(
+		session_ci_add(x.session, op[ADD], h, (uint32_t)ci_len[1], &s),
+		CORE_OK);
+	op[COMPLETE] = script_op(&x);
+	assert_int_equal(
+		session_ci_complete(x.session, op[COMPLETE], h), CORE_OK);
+	assert_int_equal(session_publish_open(x.session, &label, 0, 1, &stream),
+		CORE_OK);
+	stream_add(&x, stream, 1);
+	op[STREAM_COMPLETE] = script_op(&x);
+	assert_int_equal(
+		session_stream_complete(x.session, op[STREAM_COMPLETE], stream),
+		CORE_OK);
+	assert_int_equal(
+		session_publish_open(x.session, &other, 0, 1, &growing),
+		CORE_OK);
+	stream_add(&x, growing, 65536);
+	op[SECOND_ADD] = stream_add(&x, growing, 65536);
+	assert_int_equal(ftruncate(fd, 1000), 0);
+	op[FILE] = script_op(&x);
+	assert_int_equal(
+		session_publish_file(x.session, op[FILE],
+			&(struct session_label){(const uint8_t *)"f", 1}, fd,
+			&whole, 1),
+		CORE_OK);
+	exhaust(&x);
+	script_settle(&x);
+	assert_int_equal(script_op_of(&x, op[ADD])->result.status, CORE_OK);
+	for (int i = SECOND_ADD; i < N; i++)
+		assert_int_equal(script_op_of(&x, op[i])->result.status,
+			CORE_E_NO_RESOURCES);
+	assert_int_equal(session_ci_complete(x.session, script_op(&x), h),
+		CORE_E_NO_RESOURCES);
+	assert_int_equal(
+		session_stream_complete(x.session, script_op(&x), growing),
+		CORE_E_NO_RESOURCES);
+	script_done(&x);
+}
+
 /* Publications outlive their handles. */
 static void
 test_publications_are_counted(void **state)
@@ -506,6 +583,7 @@ main(void)
 		cmocka_unit_test(test_end_of_numbers),
 		cmocka_unit_test(test_small_read_half),
 		cmocka_unit_test(test_information_is_counted),
+		cmocka_unit_test(test_quota_of_what_is_made),
 		cmocka_unit_test(test_publications_are_counted),
 		cmocka_unit_test(test_endless_file),
 		cmocka_unit_test(test_tiny_pieces),
