@@ -217,7 +217,7 @@ make_info(size_t *ret_len)
 			desc, 1, 0, 4 * PCCRC_BLOCK_SIZE, &info, ret_len);
 	if (r != 0)
 		bench_die("content information: %s", strerror(-r));
-	pccrc_desc_unref(desc);
+	pccrc_desc_free(desc);
 	pccrc_pub_free(pub);
 	bulk_free(bulk);
 	free(data);

@@ -43,7 +43,7 @@ publish(int fd, unsigned make, struct bulk *bulk, uint8_t *buffer)
 	if (r != 0)
 		bench_die("publish: %s", strerror(-r));
 	start = bench_cpu_ns() - start;
-	pccrc_desc_unref(desc);
+	pccrc_desc_free(desc);
 	pccrc_pub_free(pub);
 	return (double)at * 1e9 / (double)start;
 }

@@ -624,16 +624,6 @@ bulk_hmac_many(struct bulk *b, enum bulk_hash hash,
 	return err_pass(r);
 }
 
-int
-bulk_hmac(struct bulk *b, enum bulk_hash hash, const uint8_t *key,
-	size_t key_len, const void *a, size_t a_len, const void *d,
-	size_t d_len, uint8_t *digest)
-{
-	struct bulk_hmac_job job = {key, key_len, a, a_len, d, d_len, digest};
-
-	return err_pass(bulk_hmac_many(b, hash, &job, 1));
-}
-
 const char *
 bulk_describe(struct bulk *b)
 {

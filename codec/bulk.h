@@ -62,11 +62,8 @@ int bulk_encrypt(
  * decrypted to dst, which may be src. */
 int bulk_decrypt(struct bulk *, const uint8_t *key, size_t key_len,
 	const uint8_t *iv, const uint8_t *src, size_t len, uint8_t *dst);
-/* HMAC cut to bulk_digest_size(); data in two parts (b may be NULL, 0). */
-int bulk_hmac(struct bulk *, enum bulk_hash, const uint8_t *key, size_t key_len,
-	const void *a, size_t a_len, const void *b, size_t b_len,
-	uint8_t *digest);
-/* The same, many at once, each with its own key. */
+/* HMAC cut to bulk_digest_size(), each with its own key; data in two parts (b
+ * may be NULL, 0). */
 struct bulk_hmac_job {
 	const uint8_t *key;
 	size_t key_len;

@@ -134,8 +134,6 @@ int pccrc_build(const struct pccrc_info *, struct buf *);
 /* Hashes of MS-PCCRC 2.2 (hash_size bytes each, through bulk). */
 int pccrc_server_secret(struct bulk *, enum bulk_hash, const uint8_t *key,
 	size_t key_len, uint8_t *ret_ks);
-int pccrc_segment_secret(struct bulk *, enum bulk_hash, const uint8_t *ks,
-	const uint8_t *hod, uint8_t *ret_kp);
 int pccrc_segment_id(struct bulk *, enum bulk_hash, const uint8_t *kp,
 	const uint8_t *hod, uint8_t *ret_id);
 /* Ids of segments [first, +n), one behind the other; much faster than one by
@@ -143,12 +141,10 @@ int pccrc_segment_id(struct bulk *, enum bulk_hash, const uint8_t *kp,
 int pccrc_segment_ids(struct bulk *, const struct pccrc_info *, size_t first,
 	size_t n, uint8_t *ret_ids);
 /* HMAC-SHA-256(Kp, index little-endian 32 bits || block hash), first 16 bytes:
- * our own claim tag, never on any wire. */
+ * our own claim tag, never on any wire.  Those of all listed blocks: block b of
+ * segment s goes to ret_claims[s * stride + b]; what is not listed is left
+ * alone. */
 #define PCCRC_CLAIM_SIZE 16
-int pccrc_claim(struct bulk *, const uint8_t *kp, uint32_t hash_size,
-	uint32_t block, const uint8_t *block_hash, uint8_t *ret_claim);
-/* Those of all listed blocks, much faster: block b of segment s goes to
- * ret_claims[s * stride + b]; what is not listed is left alone. */
 int pccrc_claims(struct bulk *, const struct pccrc_info *, size_t stride,
 	uint8_t (*ret_claims)[PCCRC_CLAIM_SIZE]);
 
@@ -179,8 +175,7 @@ int pccrc_pub_set_length(struct pccrc_pub *, uint64_t len);
 int pccrc_pub_finish(const struct pccrc_pub *, struct bulk *,
 	const uint8_t *key, size_t key_len, struct pccrc_desc **ret_desc);
 
-struct pccrc_desc *pccrc_desc_ref(struct pccrc_desc *);
-struct pccrc_desc *pccrc_desc_unref(struct pccrc_desc *);
+struct pccrc_desc *pccrc_desc_free(struct pccrc_desc *);
 uint64_t pccrc_desc_length(const struct pccrc_desc *);
 unsigned pccrc_desc_versions(const struct pccrc_desc *);
 size_t pccrc_desc_memory(const struct pccrc_desc *);

@@ -246,7 +246,6 @@ pccrc_pub_finish(const struct pccrc_pub *pub, struct bulk *bulk,
 	d = calloc(1, sizeof(*d));
 	if (d == NULL)
 		return err_new(-ENOMEM);
-	d->refs = 1;
 	d->versions = pub->make;
 	d->length = pub->length;
 	/* Empty content has no content information. */
@@ -255,7 +254,7 @@ pccrc_pub_finish(const struct pccrc_pub *pub, struct bulk *bulk,
 	if (d->length > 0 && r == 0 && pub->make & PCCRC_MAKE_V2)
 		r = make_version(d, pub, bulk, &server_key, PCCRC_MAKE_V2);
 	if (r != 0) {
-		pccrc_desc_unref(d);
+		pccrc_desc_free(d);
 		return err_pass(r);
 	}
 	*ret_desc = d;
@@ -263,17 +262,9 @@ pccrc_pub_finish(const struct pccrc_pub *pub, struct bulk *bulk,
 }
 
 struct pccrc_desc *
-pccrc_desc_ref(struct pccrc_desc *d)
+pccrc_desc_free(struct pccrc_desc *d)
 {
-	assert(d->refs > 0);
-	d->refs++;
-	return d;
-}
-
-struct pccrc_desc *
-pccrc_desc_unref(struct pccrc_desc *d)
-{
-	if (d == NULL || --d->refs > 0)
+	if (d == NULL)
 		return NULL;
 	sec_free(d->v1, d->v1_len);
 	sec_free(d->v2, d->v2_len);

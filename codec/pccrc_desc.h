@@ -11,7 +11,6 @@
 #define V1_FULL_LIST (V1_COUNT_SIZE + PCCRC_SEGMENT_BLOCKS * V1_HASH)
 
 struct pccrc_desc {
-	unsigned refs;
 	unsigned versions;
 	uint64_t length;
 	uint8_t *v1; /* secmem */

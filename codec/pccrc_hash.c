@@ -38,16 +38,6 @@ pccrc_server_secret(struct bulk *bulk, enum bulk_hash hash, const uint8_t *key,
 	return err_pass(bulk_hash(bulk, hash, &job, 1));
 }
 
-int
-pccrc_segment_secret(struct bulk *bulk, enum bulk_hash hash, const uint8_t *ks,
-	const uint8_t *hod, uint8_t *ret_kp)
-{
-	size_t size = bulk_digest_size(hash);
-
-	return err_pass(
-		bulk_hmac(bulk, hash, ks, size, hod, size, NULL, 0, ret_kp));
-}
-
 static struct bulk_hmac_job
 id_job(enum bulk_hash hash, const uint8_t *kp, const uint8_t *hod,
 	uint8_t *ret_id)
@@ -95,22 +85,6 @@ pccrc_segment_ids(struct bulk *bulk, const struct pccrc_info *info,
 		n -= group;
 	}
 	return err_pass(r);
-}
-
-int
-pccrc_claim(struct bulk *bulk, const uint8_t *kp, uint32_t hash_size,
-	uint32_t block, const uint8_t *block_hash, uint8_t *ret_claim)
-{
-	uint8_t index[4], digest[BULK_DIGEST_MAX];
-	int r;
-
-	pccrc_put_le(index, block, sizeof(index));
-	r = bulk_hmac(bulk, BULK_SHA256, kp, hash_size, index, sizeof(index),
-		block_hash, hash_size, digest);
-	if (r != 0)
-		return err_pass(r);
-	memcpy(ret_claim, digest, PCCRC_CLAIM_SIZE);
-	return 0;
 }
 
 /* Claims being collected until there is a batch of them. */

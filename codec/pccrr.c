@@ -47,8 +47,9 @@ pccrr_read_last(struct rd *r, uint32_t *ret_len)
 	return bytes;
 }
 
-const uint8_t *
-pccrr_read_id(struct rd *r, uint32_t *ret_len)
+/* NULL without the error: a length that no segment id has. */
+static const uint8_t *
+read_id(struct rd *r, uint32_t *ret_len)
 {
 	struct rd ahead = *r;
 	uint32_t len = rd_be32(&ahead);
@@ -64,7 +65,7 @@ pccrr_read_id(struct rd *r, uint32_t *ret_len)
 int
 pccrr_open_id(struct rd *r, const uint8_t **ret_id, uint32_t *ret_len)
 {
-	*ret_id = pccrr_read_id(r, ret_len);
+	*ret_id = read_id(r, ret_len);
 	if (!rd_ok(r))
 		return PCCRR_E_SHORT;
 	return *ret_id == NULL ? PCCRR_E_MALFORMED : 0;

@@ -218,7 +218,6 @@ pccrr_set_has(const struct pccrr_set *s, uint32_t block)
 		(s->words[block / 64] >> block % 64 & 1) != 0;
 }
 
-uint32_t pccrr_set_count(const struct pccrr_set *);
 /* The first one at or behind from, or PCCRR_BLOCKS_MAX. */
 uint32_t pccrr_set_next(const struct pccrr_set *, uint32_t from);
 

@@ -14,16 +14,6 @@
 
 #define WORD_BITS 64u
 
-uint32_t
-pccrr_set_count(const struct pccrr_set *s)
-{
-	uint32_t n = 0;
-
-	for (size_t i = 0; i < ARRAY_LEN(s->words); i++)
-		n += (uint32_t)__builtin_popcountll(s->words[i]);
-	return n;
-}
-
 /* The first block at or behind from whose bit is not that of flip. */
 static uint32_t
 next_differing(const struct pccrr_set *s, uint32_t from, uint64_t flip)

@@ -34,8 +34,6 @@ int pccrr_open_answer(struct rd *r, struct pccrr_header *ret, uint32_t type,
 const uint8_t *pccrr_read_field(struct rd *, uint32_t *ret_len);
 /* The field that ends the message. */
 const uint8_t *pccrr_read_last(struct rd *, uint32_t *ret_len);
-/* NULL without the error: a length that no segment id has. */
-const uint8_t *pccrr_read_id(struct rd *, uint32_t *ret_len);
 /* SizeOfSegmentID and SegmentID.  > 0: enum pccrr_refusal. */
 int pccrr_open_id(struct rd *, const uint8_t **ret_id, uint32_t *ret_len);
 /* 0, or why the message does not end here. */

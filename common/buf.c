@@ -152,12 +152,6 @@ buf_be32(struct buf *b, uint32_t v)
 }
 
 void
-buf_be64(struct buf *b, uint64_t v)
-{
-	buf_be(b, v, 8);
-}
-
-void
 buf_printf(struct buf *b, const char *fmt, ...)
 {
 	va_list ap;

@@ -32,7 +32,6 @@ void buf_le32(struct buf *, uint32_t);
 void buf_le64(struct buf *, uint64_t);
 void buf_be16(struct buf *, uint16_t);
 void buf_be32(struct buf *, uint32_t);
-void buf_be64(struct buf *, uint64_t);
 /* printf; the NUL is not counted as content. */
 void buf_printf(struct buf *, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

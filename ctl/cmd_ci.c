@@ -117,7 +117,7 @@ describe(struct make *m, struct pccrc_pub *pub, struct bulk *bulk)
 	if (r == 0)
 		r = pccrc_desc_build(
 			desc, m->version, 0, m->length, &m->ci, &m->ci_len);
-	pccrc_desc_unref(desc);
+	pccrc_desc_free(desc);
 	return r;
 }
 

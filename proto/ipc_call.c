@@ -218,45 +218,6 @@ ipc_greet(struct ipc_chan *c, uint64_t features, const char *name,
 	return r;
 }
 
-static int
-answer_until(struct ipc_chan *c, uint64_t id, uint64_t deadline,
-	struct ipc_msg *ret_msg)
-{
-	for (;;) {
-		int r = next_until(c, deadline, ret_msg);
-
-		if (r < 0)
-			return err_pass(r);
-		if (ret_msg->header.id == id &&
-			(ret_msg->header.type == IPC_REPLY ||
-				ret_msg->header.type == IPC_ADMIN_TEXT))
-			return 0;
-		ipc_msg_done(ret_msg);
-	}
-}
-
-int
-ipc_call(struct ipc_chan *c, enum ipc_type type, uint64_t id,
-	const ProtobufCMessage *body, int timeout_ms, struct ipc_msg *ret_msg)
-{
-	uint64_t deadline = deadline_after(timeout_ms);
-	int r = ipc_chan_queue(c, type, id, body, NULL, 0);
-
-	if (r == 0)
-		r = flush_until(c, deadline);
-	if (r == 0)
-		r = answer_until(c, id, deadline, ret_msg);
-	return err_pass(r);
-}
-
-int
-ipc_call_more(struct ipc_chan *c, uint64_t id, int timeout_ms,
-	struct ipc_msg *ret_msg)
-{
-	return err_pass(
-		answer_until(c, id, deadline_after(timeout_ms), ret_msg));
-}
-
 int
 ipc_call_send(struct ipc_chan *c, enum ipc_type type, uint64_t id,
 	const ProtobufCMessage *body, int fd, int timeout_ms)

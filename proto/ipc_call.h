@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Connect, greet, and one blocking request at a time: for peerdistctl and for
- * the library's start of a connection. */
+/* Connect, greet, send and wait, with deadlines: for peerdistctl and for the
+ * library's start of a connection. */
 #ifndef PROTO_IPC_CALL_H
 #define PROTO_IPC_CALL_H
 
@@ -36,20 +36,10 @@ struct ipc_greeting {
 int ipc_greet(struct ipc_chan *, uint64_t features, const char *name,
 	int timeout_ms, struct ipc_greeting *ret_greeting);
 
-/* Sends one request and waits for its answer (REPLY or ADMIN_TEXT) under the
- * same id; other frames that come first are dropped.  ipc_msg_done() it. */
-int ipc_call(struct ipc_chan *, enum ipc_type, uint64_t id,
-	const ProtobufCMessage *body, int timeout_ms, struct ipc_msg *ret_msg);
-
-/* The next frame of an answer in several: after an ADMIN_TEXT with more set. */
-int ipc_call_more(struct ipc_chan *, uint64_t id, int timeout_ms,
-	struct ipc_msg *ret_msg);
-
-/* The halves of a call, for whoever looks at every frame: sends one (fd: -1, or
- * what travels with it, duplicated), and waits for the next one of any known
- * type. */
+/* Sends a frame (fd: -1, or what travels with it, duplicated). */
 int ipc_call_send(struct ipc_chan *, enum ipc_type, uint64_t id,
 	const ProtobufCMessage *body, int fd, int timeout_ms);
+/* Waits for the next frame of any known type.  ipc_msg_done() it. */
 int ipc_call_next(struct ipc_chan *, int timeout_ms, struct ipc_msg *ret_msg);
 
 #endif

@@ -151,10 +151,12 @@ json_out_bytes(struct json *j, const char *key, const char *text, size_t len)
 void
 json_out_text(struct json *j, const char *key, const char *text)
 {
-	if (text == NULL)
-		json_out_raw(j, key, "null", 4);
-	else
+	if (text != NULL) {
 		json_out_bytes(j, key, text, strlen(text));
+		return;
+	}
+	lead(j, key);
+	buf_append(j->out, "null", 4);
 }
 
 void
@@ -162,11 +164,4 @@ json_out_hex(struct json *j, const char *key, uint64_t v)
 {
 	lead(j, key);
 	buf_printf(j->out, "\"0x%" PRIx64 "\"", v);
-}
-
-void
-json_out_raw(struct json *j, const char *key, const void *json, size_t len)
-{
-	lead(j, key);
-	buf_append(j->out, json, len);
 }

@@ -43,8 +43,6 @@ void json_out_bytes(
 	struct json *, const char *key, const char *text, size_t len);
 /* "0x..." */
 void json_out_hex(struct json *, const char *key, uint64_t);
-/* A value that is JSON already. */
-void json_out_raw(struct json *, const char *key, const void *json, size_t len);
 
 /* Short names, where jansson's are not. */
 #ifndef JANSSON_H
@@ -57,7 +55,6 @@ void json_out_raw(struct json *, const char *key, const void *json, size_t len);
 #define json_text       json_out_text
 #define json_bytes      json_out_bytes
 #define json_hex        json_out_hex
-#define json_raw        json_out_raw
 #endif
 
 #endif

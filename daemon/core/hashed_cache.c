@@ -62,7 +62,7 @@ static void
 destroy(struct hashed_file *f)
 {
 	f->hashed->bytes -= f->bytes;
-	pccrc_desc_unref(f->desc);
+	pccrc_desc_free(f->desc);
 	for (size_t i = 0; i < ARRAY_LEN(f->whole); i++)
 		sec_free(f->whole[i].bytes, f->whole[i].len);
 	free(f);

@@ -307,18 +307,6 @@ op_owner_abandon(struct op_owner *o)
 }
 
 void
-op_source_finish(struct op_source *s, const struct op_result *result)
-{
-	struct op *op;
-
-	s->hold++;
-	while ((op = TAILQ_FIRST(&s->waiters)) != NULL)
-		op_finish(op, result);
-	s->hold--;
-	source_check(s);
-}
-
-void
 op_owner_each(struct op_owner *o, void (*fn)(struct op *, void *ctx), void *ctx)
 {
 	uint32_t slot = 0, left = o->n_ops;

@@ -150,8 +150,6 @@ enum core_result op_cancel(struct op_owner *, struct op_scope *, uint64_t id);
 size_t op_cancel_scope(struct op_scope *, enum core_result status);
 /* Ends everything without a word.  A lost connection. */
 void op_owner_abandon(struct op_owner *);
-/* Finishes every waiter with the same result. */
-void op_source_finish(struct op_source *, const struct op_result *);
 /* Walks all live ops, in slot order; fn must not end any. */
 void op_owner_each(
 	struct op_owner *, void (*fn)(struct op *, void *ctx), void *ctx);

@@ -117,7 +117,7 @@ publication_unref(struct publication *pub)
 {
 	if (pub == NULL || --pub->refs > 0)
 		return NULL;
-	pccrc_desc_unref(pub->desc);
+	pccrc_desc_free(pub->desc);
 	quota_give(pub->user, QUOTA_BUFFER_BYTES, pub->counted + pub->hashing);
 	quota_user_put(pub->user);
 	free(pub->key);
@@ -169,7 +169,7 @@ publication_describe(struct publication *pub, struct pccrc_desc *desc)
 	quota_give(pub->user, QUOTA_BUFFER_BYTES, pub->hashing);
 	pub->hashing = 0;
 	if (!quota_take(pub->user, QUOTA_BUFFER_BYTES, cost)) {
-		pccrc_desc_unref(desc);
+		pccrc_desc_free(desc);
 		return CORE_E_NO_RESOURCES;
 	}
 	pub->counted += cost;

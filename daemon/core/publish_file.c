@@ -52,7 +52,7 @@ file_destroy(struct file *f)
 		free(f->jobs[i].buffer);
 	fd_close_foreign(f->fd);
 	pccrc_pub_free(f->hasher);
-	pccrc_desc_unref(f->desc);
+	pccrc_desc_free(f->desc);
 	publication_unref(f->h.pub);
 	session_unref(f->session);
 	if (f->ops->destroy != NULL)

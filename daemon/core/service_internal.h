@@ -136,10 +136,6 @@ void call_answer(struct session_call *, enum core_result, uint64_t handle);
 void call_end(struct session_call *, enum core_result);
 /* Answers all of them with result; tell: false: without a word. */
 void call_answer_all(struct session *, enum core_result, bool tell);
-/* Steps 4 and 5 of the order of checks, and the role. */
-enum core_result session_check(const struct session *, unsigned role);
-enum core_result session_check_handle(
-	const struct session *, const struct handle *, unsigned role);
 /* Counts and starts an operation. */
 enum core_result session_op_start(struct session *, struct op_scope *,
 	uint64_t id, enum op_kind, struct op **ret_op);

@@ -241,8 +241,8 @@ session_started_ms(const struct session *s)
 	return s->started_ms;
 }
 
-enum core_result
-session_check(const struct session *s, unsigned role)
+static enum core_result
+check_session(const struct session *s, unsigned role)
 {
 	if (s->service->status == SERVICE_DISABLED || !(s->roles & role))
 		return CORE_E_DISABLED;
@@ -251,15 +251,14 @@ session_check(const struct session *s, unsigned role)
 	return CORE_OK;
 }
 
-enum core_result
-session_check_handle(
-	const struct session *s, const struct handle *h, unsigned role)
+static enum core_result
+check_handle(const struct session *s, const struct handle *h, unsigned role)
 {
 	enum core_result r;
 
 	if (h == NULL)
 		return CORE_E_BAD_HANDLE;
-	r = session_check(s, role);
+	r = check_session(s, role);
 	if (r == CORE_OK && h->epoch != s->service->epoch)
 		return CORE_E_INVALIDATED;
 	return r;
@@ -359,7 +358,7 @@ enum core_result
 session_publish_open(struct session *s, const struct session_label *label,
 	uint64_t length, uint32_t version, uint64_t *ret_handle)
 {
-	enum core_result r = session_check(s, ROLE_PUBLISHER);
+	enum core_result r = check_session(s, ROLE_PUBLISHER);
 
 	if (r != CORE_OK)
 		return r;
@@ -376,7 +375,7 @@ enum core_result
 session_unpublish(
 	struct session *s, uint64_t request, const struct session_label *label)
 {
-	enum core_result r = session_check(s, ROLE_PUBLISHER);
+	enum core_result r = check_session(s, ROLE_PUBLISHER);
 	struct publication *pub;
 
 	if (r != CORE_OK)
@@ -400,7 +399,7 @@ session_info_open(struct session *s, uint64_t request,
 	const struct session_label *label, const struct session_range *range,
 	const struct session_versions *versions, uint64_t *ret_handle)
 {
-	enum core_result r = session_check(s, ROLE_PUBLISHER);
+	enum core_result r = check_session(s, ROLE_PUBLISHER);
 	struct info_wanted wanted = {*range, *versions};
 
 	if (r != CORE_OK)
@@ -418,7 +417,7 @@ enum core_result
 session_server_cancel(
 	struct session *s, const struct session_label *label, uint64_t id)
 {
-	enum core_result r = session_check(s, ROLE_PUBLISHER);
+	enum core_result r = check_session(s, ROLE_PUBLISHER);
 	struct publication *pub;
 	struct handle *h;
 	struct op *op;
@@ -441,7 +440,7 @@ session_stream_add(struct session *s, uint64_t op, uint64_t handle,
 	uint32_t total, const struct session_slice *slice)
 {
 	struct handle *h = handle_get(&s->table, handle, HANDLE_STREAM);
-	enum core_result r = session_check_handle(s, h, ROLE_PUBLISHER);
+	enum core_result r = check_handle(s, h, ROLE_PUBLISHER);
 
 	return r == CORE_OK ? stream_submit_add(h, op, total, slice) : r;
 }
@@ -450,7 +449,7 @@ enum core_result
 session_stream_complete(struct session *s, uint64_t op, uint64_t handle)
 {
 	struct handle *h = handle_get(&s->table, handle, HANDLE_STREAM);
-	enum core_result r = session_check_handle(s, h, ROLE_PUBLISHER);
+	enum core_result r = check_handle(s, h, ROLE_PUBLISHER);
 
 	return r == CORE_OK ? stream_submit_complete(h, op) : r;
 }
@@ -460,7 +459,7 @@ session_publish_file(struct session *s, uint64_t op,
 	const struct session_label *label, int fd,
 	const struct session_range *range, uint32_t version)
 {
-	enum core_result r = session_check(s, ROLE_PUBLISHER);
+	enum core_result r = check_session(s, ROLE_PUBLISHER);
 
 	if (r != CORE_OK) {
 		fd_close_foreign(fd);
@@ -473,7 +472,7 @@ enum core_result
 session_publish_standing(struct session *s, uint64_t op,
 	const struct session_label *path, int fd, unsigned versions)
 {
-	enum core_result r = session_check(s, ROLE_PUBLISHER);
+	enum core_result r = check_session(s, ROLE_PUBLISHER);
 
 	if (r == CORE_OK && s->service->hashes == NULL)
 		r = CORE_E_UNAVAILABLE;
@@ -488,7 +487,7 @@ enum core_result
 session_retrieve(struct session *s, uint64_t op, uint64_t handle, uint32_t len)
 {
 	struct handle *h = handle_get(&s->table, handle, HANDLE_INFO);
-	enum core_result r = session_check_handle(s, h, ROLE_PUBLISHER);
+	enum core_result r = check_handle(s, h, ROLE_PUBLISHER);
 
 	return r == CORE_OK ? info_submit_retrieve(h, op, len) : r;
 }
@@ -497,7 +496,7 @@ enum core_result
 session_content_open(
 	struct session *s, const uint8_t *tag, uint64_t *ret_handle)
 {
-	enum core_result r = session_check(s, ROLE_CLIENT);
+	enum core_result r = check_session(s, ROLE_CLIENT);
 
 	return r == CORE_OK ? content_open(s, tag, ret_handle) : r;
 }
@@ -513,7 +512,7 @@ static enum core_result
 content_of(struct session *s, uint64_t number, struct handle **ret_handle)
 {
 	*ret_handle = handle_get(&s->table, number, HANDLE_CONTENT);
-	return session_check_handle(s, *ret_handle, ROLE_CLIENT);
+	return check_handle(s, *ret_handle, ROLE_CLIENT);
 }
 
 enum core_result
@@ -598,7 +597,7 @@ session_stream_read(struct session *s, uint64_t op, uint64_t handle,
 enum core_result
 session_flush(struct session *s, uint64_t op, const uint8_t *tag)
 {
-	enum core_result r = session_check(s, ROLE_CLIENT);
+	enum core_result r = check_session(s, ROLE_CLIENT);
 
 	return r == CORE_OK ? flush_start(s, op, tag) : r;
 }

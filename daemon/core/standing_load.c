@@ -56,7 +56,7 @@ unpack_done(struct core_job *job, bool ran)
 	free(l->load.bytes);
 	l->result = ran ? unpack_result(l) : CORE_E_UNAVAILABLE;
 	if (l->result != CORE_OK)
-		l->desc = pccrc_desc_unref(l->desc);
+		l->desc = pccrc_desc_free(l->desc);
 	l->done(l);
 }
 

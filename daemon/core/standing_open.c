@@ -46,7 +46,7 @@ load_done(struct standing_load *load)
 	enum core_result r = open_answer(o);
 
 	quota_give(o->call.session->user, QUOTA_BUFFER_BYTES, o->counted);
-	pccrc_desc_unref(load->desc);
+	pccrc_desc_free(load->desc);
 	call_end(&o->call, r);
 	free(o);
 }

@@ -266,7 +266,7 @@ stream_job_done(struct core_job *job, bool ran)
 	}
 	st->add = op == NULL ? NULL : st->add;
 	if (st->closed) {
-		pccrc_desc_unref(st->desc);
+		pccrc_desc_free(st->desc);
 		stream_destroy(st);
 		return;
 	}
@@ -277,7 +277,7 @@ stream_job_done(struct core_job *job, bool ran)
 	} else if (op != NULL) {
 		finish_done(st, op);
 	}
-	st->desc = pccrc_desc_unref(st->desc);
+	st->desc = pccrc_desc_free(st->desc);
 	stream_step(st);
 }
 

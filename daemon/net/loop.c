@@ -34,8 +34,7 @@ struct loop {
 	void *ctx;
 	int timer_fd;
 	struct event timer;
-	uint64_t armed_ms;  /* UINT64_MAX: not armed */
-	uint64_t wanted_ms; /* from loop_timer_set() */
+	uint64_t armed_ms; /* UINT64_MAX: not armed */
 	bool changed;
 	struct wheel alarms;
 	bool alarms_changed;
@@ -109,7 +108,6 @@ loop_new(struct loop **ret_loop, const struct loop_timer_ops *ops, void *ctx)
 	loop->ops = ops;
 	loop->ctx = ctx;
 	loop->armed_ms = UINT64_MAX;
-	loop->wanted_ms = UINT64_MAX;
 	TAILQ_INIT(&loop->deferred);
 	wheel_init(&loop->alarms, loop_now_ms());
 	*ret_loop = loop;
@@ -158,7 +156,7 @@ run_deferred(struct loop *loop)
 static void
 set_timer(struct loop *loop)
 {
-	uint64_t due = loop->wanted_ms;
+	uint64_t due = UINT64_MAX;
 	struct itimerspec at = {0};
 
 	if (loop->changed && loop->ops != NULL)
@@ -174,7 +172,6 @@ set_timer(struct loop *loop)
 	at.it_value.tv_nsec = (long)(due % 1000 * 1000000) + 1;
 	(void)timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
 	loop->armed_ms = due;
-	loop->wanted_ms = UINT64_MAX;
 }
 
 int
@@ -255,12 +252,6 @@ void
 loop_timer_changed(struct loop *loop)
 {
 	loop->changed = true;
-}
-
-void
-loop_timer_set(struct loop *loop, uint64_t abs_ms)
-{
-	loop->wanted_ms = MIN_OF(loop->wanted_ms, abs_ms);
 }
 
 static void

@@ -74,9 +74,6 @@ void loop_alarm_stop(struct loop_alarm *);
 /* The earliest timer may have become earlier: ops->next_ms is asked at the end
  * of this pass.  Cheap, may be called for each of many timers. */
 void loop_timer_changed(struct loop *);
-/* The same with the time known: ops->tick runs at or soon after this time, or
- * earlier if it was to run earlier. */
-void loop_timer_set(struct loop *, uint64_t abs_ms);
 
 /* Calls fn whenever fd is readable, e.g. the worker pool's descriptor.  NULL
  * when out of memory.  The descriptor stays the caller's. */

@@ -623,14 +623,6 @@ netif_find(const struct netif *n, unsigned index)
 	return table_find(&n->table, index);
 }
 
-bool
-netif_enabled(const struct netif *n, unsigned index)
-{
-	const struct netif_row *row = netif_find(n, index);
-
-	return row != NULL && row->enabled;
-}
-
 const struct netif_row *
 netif_owner(const struct netif *n, const struct sockaddr *sa)
 {

@@ -70,7 +70,6 @@ int netif_error(const struct netif *);
 void netif_each(const struct netif *,
 	void (*fn)(const struct netif_row *, void *ctx), void *ctx);
 const struct netif_row *netif_find(const struct netif *, unsigned index);
-bool netif_enabled(const struct netif *, unsigned index);
 /* The one that netif_row_owns() is true for; NULL: not this host's. */
 const struct netif_row *netif_owner(
 	const struct netif *, const struct sockaddr *);

@@ -421,24 +421,6 @@ block_log_truncate(struct volume_file *v, uint64_t length)
 	return 0;
 }
 
-int
-block_log_read_header(
-	const struct volume_file *v, uint64_t offset, struct record *ret)
-{
-	uint8_t data[RECORD_HEADER];
-	size_t n = 0;
-	int r;
-
-	if (offset > INT64_MAX - RECORD_HEADER)
-		return -ENODATA;
-	r = read_at(v->fd, data, sizeof(data), offset, &n);
-	if (r != 0)
-		return err_pass(r);
-	if (n < sizeof(data))
-		return -ENODATA;
-	return record_parse(ret, data, v->salt, offset);
-}
-
 /* The header at offset in memory; NULL with *ret_r 0 when the file ends early,
  * or -errno.  A read is of want bytes at most. */
 static const uint8_t *

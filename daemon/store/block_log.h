@@ -58,11 +58,6 @@ int block_log_sync_folder(int folder);
  * that is shorter stays so, and its length is taken. */
 int block_log_truncate(struct volume_file *, uint64_t length);
 
-/* The record at offset, header only. > 0: enum record_refusal; -ENODATA: the
- * volume ends here. */
-int block_log_read_header(
-	const struct volume_file *, uint64_t offset, struct record *ret);
-
 /* Records from offset on, until the end (limit), a fault, or fn says stop.  A
  * damaged header is searched past, record by record boundary, so what follows
  * is still found; *ret_damaged counts how often.  Headers only. */

@@ -85,6 +85,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		return 0;
 	}
 	check(desc, data, len);
-	pccrc_desc_unref(desc);
+	pccrc_desc_free(desc);
 	return 0;
 }

@@ -5,6 +5,7 @@
 
 #include "codec/pccrr.h"
 #include "tests/fuzz/pccrr_sized.h"
+#include "tests/unit/pccrr_set.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 

@@ -155,7 +155,7 @@ content_make(struct world *w)
 		pccrc_desc_build(desc, (int)w->o.version, 0, len,
 			&w->information, &w->information_len) != 0)
 		abort();
-	pccrc_desc_unref(desc);
+	pccrc_desc_free(desc);
 	pccrc_pub_free(pub);
 }
 

@@ -432,7 +432,7 @@ script_information(const uint8_t *data, size_t len, int version,
 	copy = malloc(*ret_len);
 	memcpy(copy, bytes, *ret_len);
 	sec_free(bytes, *ret_len);
-	pccrc_desc_unref(desc);
+	pccrc_desc_free(desc);
 	pccrc_pub_free(pub);
 	bulk_free(bulk);
 	return copy;

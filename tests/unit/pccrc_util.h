@@ -93,6 +93,23 @@ get_le32(const uint8_t *p)
 		(uint32_t)p[3] << 24;
 }
 
+/* Kp of a segment. */
+static inline int
+segment_secret(struct bulk *bulk, enum bulk_hash hash, const uint8_t *ks,
+	const uint8_t *hod, uint8_t *ret_kp)
+{
+	size_t size = bulk_digest_size(hash);
+	struct bulk_hmac_job job = {
+		.key = ks,
+		.key_len = size,
+		.a = hod,
+		.a_len = size,
+		.digest = ret_kp,
+	};
+
+	return bulk_hmac_many(bulk, hash, &job, 1);
+}
+
 /* Is one the same value as the other? */
 static inline bool
 same_info(const struct pccrc_info *a, const struct pccrc_info *b)

@@ -470,19 +470,14 @@ assert_all_on_disk(
 	const struct volume_file *v, struct block_log_item *items, size_t n)
 {
 	uint64_t offset = VOLUME_HEADER;
-	struct record r;
 
 	for (size_t i = 0; i < n; i++) {
 		assert_true(items[i].offset == offset);
 		offset += record_span(&items[i].record);
 		assert_record_on_disk(v, &items[i]);
-		assert_int_equal(
-			block_log_read_header(v, items[i].offset, &r), 0);
-		assert_int_equal(r.index, items[i].record.index);
 	}
 	assert_true(v->length == offset);
 	assert_true((uint64_t)file_size(v) == offset);
-	assert_int_equal(block_log_read_header(v, offset, &r), -ENODATA);
 }
 
 static void
@@ -915,7 +910,6 @@ test_read_fault(void **state)
 	static struct found f;
 	struct volume_file v;
 	uint64_t damaged;
-	struct record r;
 
 	mixed_items(many, 100);
 	new_volume(&v);
@@ -928,38 +922,10 @@ test_read_fault(void **state)
 	assert_int_equal(damaged, 0);
 	assert_int_equal(f.n, 50);
 	assert_found(&f, many, 0, 50);
-	assert_int_equal(block_log_read_header(&v, many[50].offset, &r), -EIO);
-	assert_int_equal(block_log_read_header(&v, many[49].offset, &r), 0);
 	/* behind the header: not met */
 	disk.bad_from = many[49].offset + RECORD_HEADER;
 	disk.bad_to = disk.bad_from + 1;
 	assert_scan(&v, many, 100, SIZE_MAX, 0);
-	block_log_close(&v);
-}
-
-static void
-test_read_header(void **state)
-{
-	struct block_log_item item = block_item(5, 100);
-	struct volume_file v;
-	struct record r;
-
-	new_volume(&v);
-	append(&v, &item, 1);
-	disk.interrupts = 2;
-	assert_int_equal(block_log_read_header(&v, VOLUME_HEADER, &r), 0);
-	assert_int_equal(r.index, 5);
-	assert_int_equal(r.tail_len, 24);
-	assert_true(r.data_hash == item.record.data_hash);
-	assert_int_equal(block_log_read_header(&v, 0, &r), RECORD_E_MAGIC);
-	assert_int_equal(
-		block_log_read_header(&v, v.length - 159, &r), -ENODATA);
-	assert_int_equal(block_log_read_header(&v, UINT64_MAX, &r), -ENODATA);
-	assert_int_equal(
-		block_log_read_header(&v, INT64_MAX - 10, &r), -ENODATA);
-	damage(&v, VOLUME_HEADER + 40);
-	assert_int_equal(
-		block_log_read_header(&v, VOLUME_HEADER, &r), RECORD_E_HASH);
 	block_log_close(&v);
 }
 
@@ -991,7 +957,6 @@ main(void)
 		TEST(test_scan_search_max),
 		TEST(test_scan_too_long),
 		TEST(test_read_fault),
-		TEST(test_read_header),
 	};
 
 	for (size_t i = 0; i < sizeof(payload); i++)

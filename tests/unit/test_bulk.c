@@ -244,14 +244,20 @@ check_hmac(struct fixture *f, enum bulk_hash hash, size_t key_len, size_t a_len,
 	uint8_t want[EVP_MAX_MD_SIZE], got[BULK_DIGEST_MAX + 1];
 	size_t size = bulk_digest_size(hash);
 	const uint8_t *text = f->data + 2000;
+	struct bulk_hmac_job job = {
+		.key = f->data,
+		.key_len = key_len,
+		.a = text,
+		.a_len = a_len,
+		.b = b_len > 0 ? text + a_len : NULL,
+		.b_len = b_len,
+		.digest = got,
+	};
 
 	memset(got, 0xee, sizeof(got));
 	assert_non_null(HMAC(reference(hash), f->data, (int)key_len, text,
 		a_len + b_len, want, NULL));
-	assert_int_equal(
-		bulk_hmac(f->automatic, hash, f->data, key_len, text, a_len,
-			b_len > 0 ? text + a_len : NULL, b_len, got),
-		0);
+	assert_int_equal(bulk_hmac_many(f->automatic, hash, &job, 1), 0);
 	assert_memory_equal(got, want, size);
 	assert_int_equal(got[size], 0xee);
 }

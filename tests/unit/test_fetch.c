@@ -2,6 +2,7 @@
 /* Several peers, each with a part of the content; readers that come and go. */
 #include "tests/unit/failalloc.h"
 #include "tests/unit/fetch_env.h"
+#include "tests/unit/pccrr_set.h"
 
 #define MIB (1024u * 1024)
 

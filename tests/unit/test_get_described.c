@@ -39,7 +39,7 @@ describe(int version, uint64_t offset, uint64_t length)
 	assert_int_equal(pccrc_desc_build(desc, version, offset, length,
 				 &info.bytes, &info.len),
 		0);
-	pccrc_desc_unref(desc);
+	pccrc_desc_free(desc);
 	bulk_free(bulk);
 	pccrc_pub_free(pub);
 	return info;

@@ -178,62 +178,28 @@ silence_and_closing_end_a_call(void **state)
 	struct ipc_msg m;
 
 	assert_int_equal(ipc_greet(l.client, 0, "", AT_ONCE, &g), -ETIMEDOUT);
-	assert_int_equal(
-		ipc_call(l.client, IPC_STATUS_GET, 1, NULL, AT_ONCE, &m),
-		-ETIMEDOUT);
 	l.daemon = ipc_chan_free(l.daemon);
 	assert_int_equal(
-		ipc_call(l.client, IPC_STATUS_GET, 1, NULL, SOON, &m), -EPIPE);
+		ipc_call_send(l.client, IPC_STATUS_GET, 1, NULL, -1, SOON),
+		-EPIPE);
+	assert_int_equal(ipc_call_next(l.client, SOON, &m), -EPIPE);
 	line_free(&l);
 }
 
 static void
-a_call_takes_its_own_answer(void **state)
+types_of_the_future_are_passed_over(void **state)
 {
 	struct line l = line_new();
-	Pd__Status status = PD__STATUS__INIT;
 	struct ipc_msg m;
 
-	answer(&l, IPC_STATUS, 7, &status.base, -1); /* same id, not one */
-	answer_reply(&l, 6, 1);
-	/* A type of the future. */
 	assert_int_equal(send(ipc_chan_fd(l.daemon),
 				 "\x10\0\0\0\x5F\0\0\0\7\0\0\0\0\0\0\0", 16,
 				 MSG_NOSIGNAL),
 		16);
 	answer_reply(&l, 7, 1260);
-	assert_int_equal(
-		ipc_call(l.client, IPC_STATUS_GET, 7, NULL, SOON, &m), 0);
+	assert_int_equal(ipc_call_next(l.client, SOON, &m), 0);
 	assert_int_equal(m.header.type, IPC_REPLY);
 	assert_int_equal(m.u.reply->code, 1260);
-	ipc_msg_done(&m);
-	line_free(&l);
-}
-
-static void
-an_answer_in_several_frames(void **state)
-{
-	struct line l = line_new();
-	Pd__AdminText text = PD__ADMIN_TEXT__INIT;
-	Pd__AdminRequest request = PD__ADMIN_REQUEST__INIT;
-	struct ipc_msg m;
-
-	text.json = (char *)"{";
-	text.more = 1;
-	answer(&l, IPC_ADMIN_TEXT, 9, &text.base, -1);
-	answer_reply(&l, 8, 0);
-	text.json = (char *)"}";
-	text.more = 0;
-	answer(&l, IPC_ADMIN_TEXT, 9, &text.base, -1);
-	assert_int_equal(ipc_call(l.client, IPC_ADMIN_STATUS, 9, &request.base,
-				 SOON, &m),
-		0);
-	assert_string_equal(m.u.admin_text->json, "{");
-	assert_true(m.u.admin_text->more);
-	ipc_msg_done(&m);
-	assert_int_equal(ipc_call_more(l.client, 9, SOON, &m), 0);
-	assert_string_equal(m.u.admin_text->json, "}");
-	assert_false(m.u.admin_text->more);
 	ipc_msg_done(&m);
 	line_free(&l);
 }
@@ -249,15 +215,14 @@ a_broken_frame_ends_a_call(void **state)
 				 "\0\0\0\0\0\0\0\0",
 				 16, MSG_NOSIGNAL),
 		16);
-	assert_int_equal(
-		ipc_call(l.client, IPC_STATUS_GET, 7, NULL, SOON, &m), -EPROTO);
+	assert_int_equal(ipc_call_next(l.client, SOON, &m), -EPROTO);
 	line_free(&l);
 }
 
 /* Connecting. */
 
 static void
-halves_of_a_call(void **state)
+a_request_and_what_comes_back(void **state)
 {
 	struct line l = line_new();
 	Pd__SubmitPublishStanding body = PD__SUBMIT_PUBLISH_STANDING__INIT;
@@ -383,10 +348,9 @@ main(void)
 		cmocka_unit_test(versions_must_meet),
 		cmocka_unit_test(other_first_frames_are_refused),
 		cmocka_unit_test(silence_and_closing_end_a_call),
-		cmocka_unit_test(a_call_takes_its_own_answer),
-		cmocka_unit_test(an_answer_in_several_frames),
+		cmocka_unit_test(types_of_the_future_are_passed_over),
 		cmocka_unit_test(a_broken_frame_ends_a_call),
-		cmocka_unit_test(halves_of_a_call),
+		cmocka_unit_test(a_request_and_what_comes_back),
 		cmocka_unit_test_setup_teardown(
 			connects_or_tells_why_not, setup, teardown),
 		cmocka_unit_test_setup_teardown(

@@ -179,7 +179,7 @@ test_source(void **state)
 	op_wait(start(&scope_a, id_of(2, 1)), &source);
 	op_wait(op, &other);
 	assert_int_equal(n_idle, 0);
-	op_source_finish(&source, &(struct op_result){.status = CORE_OK});
+	op_finish_status(TAILQ_FIRST(&source.waiters), CORE_OK);
 	assert_int_equal(n_idle, 1);
 	assert_int_equal(n_log, 1);
 	op_wait(op, NULL);

@@ -127,8 +127,8 @@ check_law(struct pccrc_desc *desc, const struct pccrc_counts *want)
 	assert_int_equal(c.v1_segments, want->v1_segments);
 	if (want->v2_segments != UINT64_MAX)
 		assert_int_equal(c.v2_segments, want->v2_segments);
-	pccrc_desc_unref(again);
-	pccrc_desc_unref(desc);
+	pccrc_desc_free(again);
+	pccrc_desc_free(desc);
 	buf_done(&b);
 }
 
@@ -200,8 +200,8 @@ test_other_key(void **state)
 	}
 	buf_done(&b);
 	buf_done(&again);
-	pccrc_desc_unref(desc);
-	pccrc_desc_unref(other);
+	pccrc_desc_free(desc);
+	pccrc_desc_free(other);
 }
 
 static bool
@@ -236,7 +236,7 @@ test_no_secrets(void **state)
 	assert_int_equal(
 		b.len, HEADER + 16 * 32 + (b.len - HEADER - 16 * 32) / 36 * 36);
 	buf_done(&b);
-	pccrc_desc_unref(desc);
+	pccrc_desc_free(desc);
 }
 
 static void
@@ -292,8 +292,8 @@ test_hostile(void **state)
 	refused(&b);
 	b.len = len;
 	assert_int_equal(unpack(&b, &again), 0);
-	pccrc_desc_unref(again);
-	pccrc_desc_unref(desc);
+	pccrc_desc_free(again);
+	pccrc_desc_free(desc);
 	buf_done(&b);
 }
 
@@ -308,14 +308,14 @@ test_hostile_version_2(void **state)
 	refused_with(&b, 2, UINT64_MAX, 8);
 	refused_with(&b, 2, 40001, 8);
 	assert_int_equal(unpack(&b, &again), 0);
-	pccrc_desc_unref(again);
+	pccrc_desc_free(again);
 	pccrc_packed_count(UINT64_MAX, BOTH, b.len, &c);
 	assert_int_equal(c.v2_segments, 0);
 	pccrc_packed_count(40000, PCCRC_MAKE_V2, 3, &c);
 	assert_int_equal(c.v2_segments, 0);
 	pccrc_packed_count(40000, PCCRC_MAKE_V2, b.len + 1, &c);
 	assert_int_equal(c.v2_segments, 0);
-	pccrc_desc_unref(desc);
+	pccrc_desc_free(desc);
 	buf_done(&b);
 }
 
@@ -337,7 +337,7 @@ unpack_pieces(uint32_t a, uint32_t b)
 	buf_append(&packed, data, 32);
 	r = unpack(&packed, &desc);
 	buf_done(&packed);
-	pccrc_desc_unref(desc);
+	pccrc_desc_free(desc);
 	return r;
 }
 
@@ -362,7 +362,7 @@ test_empty(void **state)
 	buf_init(&b, SIZE_MAX);
 	assert_int_equal(pccrc_desc_pack(desc, &b), -EINVAL);
 	buf_done(&b);
-	pccrc_desc_unref(desc);
+	pccrc_desc_free(desc);
 }
 
 static int
@@ -377,7 +377,7 @@ there_and_back(void *arg)
 	if (r == 0)
 		r = unpack(&b, &again);
 	assert_true((r == 0) == (again != NULL));
-	pccrc_desc_unref(again);
+	pccrc_desc_free(again);
 	buf_done(&b);
 	return r;
 }
@@ -388,7 +388,7 @@ test_out_of_memory(void **state)
 	struct pccrc_desc *desc = describe(BOTH, 1000000);
 
 	assert_true(failalloc_each(there_and_back, desc) >= 5);
-	pccrc_desc_unref(desc);
+	pccrc_desc_free(desc);
 }
 
 int

@@ -56,7 +56,7 @@ sample_v1(struct bulk *bulk)
 	assert_non_null(s.bytes);
 	memcpy(s.bytes, bytes, s.len);
 	sec_free(bytes, s.len);
-	pccrc_desc_unref(desc);
+	pccrc_desc_free(desc);
 	pccrc_pub_free(pub);
 	free(hashes);
 	return s;

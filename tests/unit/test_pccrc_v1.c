@@ -35,7 +35,7 @@ make(struct bulk *bulk, uint64_t length, uint64_t offset, uint64_t range,
 		pccrc_pub_finish(pub, bulk, (const uint8_t *)"k", 1, &desc), 0);
 	assert_int_equal(
 		pccrc_desc_build(desc, 1, offset, range, &bytes, ret_len), 0);
-	pccrc_desc_unref(desc);
+	pccrc_desc_free(desc);
 	pccrc_pub_free(pub);
 	free(hashes);
 	return bytes;

@@ -10,6 +10,7 @@
 #include "common/err.h"
 #include "common/macros.h"
 #include "tests/unit/failalloc.h"
+#include "tests/unit/pccrr_set.h"
 #include "tests/unit/pccrr_util.h"
 
 static int

@@ -42,7 +42,7 @@ expected(struct script *x, const uint8_t *key, size_t key_len, int version,
 		pccrc_pub_finish(pub, x->bulk, key, key_len, &desc), 0);
 	assert_int_equal(
 		pccrc_desc_build(desc, version, 0, LEN, &bytes, ret_len), 0);
-	pccrc_desc_unref(desc);
+	pccrc_desc_free(desc);
 	pccrc_pub_free(pub);
 	return bytes;
 }
