@@ -134,6 +134,12 @@ class Client:
                            name=name))
             self.hello = self.expect(HELLO)[1]
 
+    @property
+    def server(self):
+        """The process at the other end."""
+        return struct.unpack("3i", self.socket.getsockopt(
+            socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+
     def raw(self, octets, fds=()):
         if fds:
             sent = socket.send_fds(self.socket, [octets], list(fds))

@@ -20,6 +20,7 @@ import ipc
 from conftest import (DEADLINE, OTHER_UID, ROOT, Daemon, Folder, needs_root,
                       temporary_folder)
 from ipc import data, fixed, frame, hello, u
+from pace import Stopwatch
 from scene import SAN, MISSING_DATA, Scene, blocks_of
 
 BLOCK = content.BLOCK
@@ -1217,7 +1218,7 @@ def check_reads(scene, good, timeout=1000):
     client = scene.client()
     for info in INFOS:
         handle = client.open_content(info)
-        began = time.monotonic()
+        watch = Stopwatch(client.server)
         pending = {}
         for at in range(0, len(OCTETS), BLOCK):
             number = client.number()
@@ -1235,7 +1236,7 @@ def check_reads(scene, good, timeout=1000):
                 where = ipc.decode(fields.get(5, b"")).get(1)
                 found = fields.get(6) or client.area[where:where + size]
                 assert size > 0 and found == OCTETS[at:at + BLOCK][:size]
-        assert time.monotonic() - began < timeout / 1000 + DEADLINE / 4
+        assert watch.read() < timeout / 1000 + DEADLINE / 4
         client.code(ipc.CONTENT_CLOSE, fixed(1, handle))
     scene.calm()
 

@@ -15,6 +15,7 @@ from bad_peer import BLOCKS, LISTS, answer, honest_answer, https
 from conftest import DEADLINE
 from lab import (BLOCK, GROUP_4, MISSING_DATA, PROBE_PORT, lab_of, make,
                  needs_lab, wait_until)
+from pace import Stopwatch
 from scene import SAN, Witness
 
 pytestmark = needs_lab
@@ -66,11 +67,11 @@ class Affair:
         self.witness = Witness(self.victim.folder.socket, False)
         self.witness.start()
         for at in range(0, len(cases), AT_ONCE):
-            began = time.monotonic()
+            watch = Stopwatch(reader.server)
             several = [what for case in cases[at:at + AT_ONCE]
                      for what in (case.alone, case.beside)]
             self.codes.update(reader.read_whole(several, 1000 * DEADLINE))
-            self.took.append(time.monotonic() - began)
+            self.took.append(watch.read())
         self.witness.check()
         self.witness.stop()
         self.rows = self.victim.peers

@@ -15,6 +15,7 @@ import pytest
 
 from conftest import DEADLINE
 from http_client import Closed, Link, multipart
+from pace import Stopwatch
 from scene import SAN
 from website import (ASK_2, OLD, VARY, encoded, makes_hash, noise, plain,
                      site_of, unprivileged, wait_until)
@@ -56,11 +57,10 @@ class Witness(threading.Thread):
             with Link(self.site.address, DEADLINE,
                       source="127.0.0.9") as link:
                 while self.going:
-                    began = time.monotonic()
+                    watch = Stopwatch(self.site.daemon.process.pid)
                     self.round(link)
                     with self.news:
-                        self.slowest = max(self.slowest,
-                                           time.monotonic() - began)
+                        self.slowest = max(self.slowest, watch.read())
                         self.rounds += 1
                         self.news.notify_all()
         except BaseException:  # told by check()

@@ -36,6 +36,7 @@ from conftest import DEADLINE
 from described import Described, version_of
 from getting import FAILED, NETWORK, OK, hosts
 from http_client import Closed, Link, multipart
+from pace import Stopwatch
 from scene import SAN
 from test_web_changes import exchange
 from website import (ASK, ASK_2, EX, KEY, OLD, VERSION_2, encoded, makes_hash,
@@ -582,12 +583,13 @@ class Witness(Visitor):
         asked = self.asked()
         asked.name = "witness"
         begin = time.monotonic()
+        watch = Stopwatch(self.storm.site.daemon.process.pid)
         try:
             if self.link is None:
                 self.connect()
             self.link.raw(asked.octets(self.link))
             self.judge(asked, self.link.receive(asked.method), begin)
-            self.slowest = max(self.slowest, time.monotonic() - begin)
+            self.slowest = max(self.slowest, watch.read())
             assert self.slowest < LATE_S, self.slowest
             self.done["one"] += 1
         except (Closed, OSError):
