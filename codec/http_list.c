@@ -72,6 +72,19 @@ http_text_split(struct http_text text, char delimiter,
 	return true;
 }
 
+bool
+http_field_split(struct http_text line, struct http_text *ret_name,
+	struct http_text *ret_value)
+{
+	while (line.len > 0 &&
+		(line.data[line.len - 1] == '\n' ||
+			line.data[line.len - 1] == '\r'))
+		line.len--;
+	/* What is indented goes on with the line before. */
+	return line.len > 0 && !is_blank(line.data[0]) &&
+		http_text_split(line, ':', ret_name, ret_value);
+}
+
 static char
 lower(char c)
 {

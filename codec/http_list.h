@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The comma-separated lists of HTTP fields, RFC 9110 section 5.6.1, and what is
- * in their elements.  Text here is a slice of the field's value, without NUL.
+ * The fields of HTTP, the comma-separated lists in them, RFC 9110 section
+ * 5.6.1, and what is in their elements.  Text here is a slice, without NUL.
  */
 #ifndef CODEC_HTTP_LIST_H
 #define CODEC_HTTP_LIST_H
@@ -15,6 +15,10 @@ struct http_text {
 	size_t len;
 };
 
+/* A line of a head, with its line end or without: name and value, without
+ * blanks around.  false: it is no field. */
+bool http_field_split(struct http_text line, struct http_text *ret_name,
+	struct http_text *ret_value);
 /* The next element that is not empty, without the blanks around it; list moves
  * behind it.  A comma within a quoted string does not end an element, and a
  * string without its end goes to the end of the field.  false: no more. */

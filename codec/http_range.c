@@ -150,3 +150,13 @@ http_content_range_parse(
 	*ret = r;
 	return true;
 }
+
+const char *
+http_range_validator(const char *etag, const char *modified)
+{
+	size_t len = etag != NULL ? strlen(etag) : 0;
+
+	if (len >= 2 && etag[0] == '"' && etag[len - 1] == '"')
+		return etag;
+	return modified;
+}

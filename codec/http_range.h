@@ -33,6 +33,11 @@ enum http_range_result {
 enum http_range_result http_range_parse(const char *value, size_t len,
 	uint64_t size, struct http_range *ret, size_t max, size_t *ret_n);
 
+/* What a later range of the same content is asked with in If-Range: a strong
+ * ETag, or the date; NULL: nothing would tell whether it is the same.  Each may
+ * be NULL. */
+const char *http_range_validator(const char *etag, const char *modified);
+
 #define HTTP_CONTENT_RANGE_TEXT 72
 /* "bytes 0-9/100" with its NUL. */
 void http_content_range_format(char text[HTTP_CONTENT_RANGE_TEXT],

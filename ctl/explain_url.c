@@ -76,9 +76,9 @@ ask_hash(struct visit *v)
 static enum ctl_exit
 ask_range(struct visit *v, const struct origin_answer *a)
 {
-	const char *validator = a->etag[0] == '"' ? a->etag : a->modified;
+	const char *validator = origin_range_validator(a);
 
-	if (!origin_has_strong_validator(a))
+	if (validator == NULL)
 		return CTL_OK;
 	v->asked_range = true;
 	return origin_ask(v->origin, PCCRTP_ASK_MISSING, validator, &v->range);

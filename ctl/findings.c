@@ -228,7 +228,7 @@ of_encoded(const struct origin_answer *a)
 
 	if (!origin_has_validator(a))
 		found |= BIT(FINDING_NO_VALIDATOR);
-	else if (!origin_has_strong_validator(a))
+	else if (origin_range_validator(a) == NULL)
 		found |= BIT(FINDING_WEAK_VALIDATOR);
 	return found;
 }

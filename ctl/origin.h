@@ -38,10 +38,11 @@ void origin_answer_init(struct origin_answer *);
 void origin_answer_done(struct origin_answer *);
 /* A line of its head, as it came. */
 void origin_answer_line(struct origin_answer *, const char *line, size_t len);
-/* Something whose value ties content information to a version of the content,
- * also in If-Range. */
+/* Something whose value ties content information to a version of the
+ * content, ... */
 bool origin_has_validator(const struct origin_answer *);
-bool origin_has_strong_validator(const struct origin_answer *);
+/* ... and what does it in If-Range; NULL: nothing. */
+const char *origin_range_validator(const struct origin_answer *);
 /* Does Vary name all that the answer depends on, or anything of PeerDist? */
 bool origin_varies(const struct origin_answer *);
 bool origin_varies_somehow(const struct origin_answer *);

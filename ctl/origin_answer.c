@@ -3,9 +3,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
-#include "common/parse.h"
+#include "codec/http_list.h"
 
 void
 origin_answer_init(struct origin_answer *a)
@@ -30,18 +29,18 @@ add_char(char text[ORIGIN_TEXT], size_t *n, char c)
 
 /* What does not fit is cut off. */
 static void
-set_text(char text[ORIGIN_TEXT], const char *value, size_t len)
+set_text(char text[ORIGIN_TEXT], struct http_text value)
 {
 	size_t n = 0;
 
 	text[0] = '\0';
-	for (size_t i = 0; i < len; i++)
-		add_char(text, &n, value[i]);
+	for (size_t i = 0; i < value.len; i++)
+		add_char(text, &n, value.data[i]);
 }
 
 /* Several fields of a name are one list. */
 static void
-add_text(char text[ORIGIN_TEXT], const char *value, size_t len)
+add_text(char text[ORIGIN_TEXT], struct http_text value)
 {
 	size_t n = strlen(text);
 
@@ -49,39 +48,31 @@ add_text(char text[ORIGIN_TEXT], const char *value, size_t len)
 		add_char(text, &n, ',');
 		add_char(text, &n, ' ');
 	}
-	for (size_t i = 0; i < len; i++)
-		add_char(text, &n, value[i]);
+	for (size_t i = 0; i < value.len; i++)
+		add_char(text, &n, value.data[i]);
 }
 
 static void
-set_length(struct origin_answer *a, const char *value, size_t len)
+set_length(struct origin_answer *a, struct http_text value)
 {
-	char text[ORIGIN_TEXT];
-
-	set_text(text, value, len);
-	a->has_length = parse_u64(text, 0, UINT64_MAX, &a->length) == 0;
-}
-
-static bool
-is(const char *name, size_t len, const char *wanted)
-{
-	return len == strlen(wanted) && strncasecmp(name, wanted, len) == 0;
+	a->has_length = http_text_number(&value, UINT64_MAX, &a->length) &&
+		value.len == 0;
 }
 
 static void
-take_field(struct origin_answer *a, const char *name, size_t name_len,
-	const char *value, size_t len)
+take_field(
+	struct origin_answer *a, struct http_text name, struct http_text value)
 {
-	pccrtp_field(&a->fields, name, name_len, value, len);
-	if (is(name, name_len, "Content-Length"))
-		set_length(a, value, len);
-	else if (is(name, name_len, "ETag"))
-		set_text(a->etag, value, len);
-	else if (is(name, name_len, "Last-Modified"))
-		set_text(a->modified, value, len);
-	else if (is(name, name_len, "Vary"))
-		add_text(a->vary, value, len);
-	else if (is(name, name_len, "Age"))
+	pccrtp_field(&a->fields, name.data, name.len, value.data, value.len);
+	if (http_text_is(name, "Content-Length"))
+		set_length(a, value);
+	else if (http_text_is(name, "ETag"))
+		set_text(a->etag, value);
+	else if (http_text_is(name, "Last-Modified"))
+		set_text(a->modified, value);
+	else if (http_text_is(name, "Vary"))
+		add_text(a->vary, value);
+	else if (http_text_is(name, "Age"))
 		a->aged = true;
 }
 
@@ -117,41 +108,19 @@ take_end(struct origin_answer *a)
 	a->ends = a->status >= 200;
 }
 
-static size_t
-trimmed(const char *text, size_t len)
-{
-	while (len > 0 && strchr(" \t\r\n", text[len - 1]) != NULL)
-		len--;
-	return len;
-}
-
 void
 origin_answer_line(struct origin_answer *a, const char *line, size_t len)
 {
-	const char *colon;
-	size_t name;
+	struct http_text name, value;
 
-	len = trimmed(line, len);
-	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0) {
+	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
 		take_status(a, line, len);
+	else if (a->ends) /* what follows the body is not of the head */
 		return;
-	}
-	/* What follows the body is not of the head. */
-	if (a->ends)
-		return;
-	if (len == 0) {
+	else if (len == 0 || line[0] == '\r' || line[0] == '\n')
 		take_end(a);
-		return;
-	}
-	colon = memchr(line, ':', len);
-	if (colon == NULL)
-		return;
-	name = (size_t)(colon - line);
-	colon++;
-	len -= name + 1;
-	for (; len > 0 && (*colon == ' ' || *colon == '\t'); len--)
-		colon++;
-	take_field(a, line, name, colon, len);
+	else if (http_field_split((struct http_text){line, len}, &name, &value))
+		take_field(a, name, value);
 }
 
 bool
@@ -160,24 +129,22 @@ origin_has_validator(const struct origin_answer *a)
 	return a->etag[0] != '\0' || a->modified[0] != '\0';
 }
 
-bool
-origin_has_strong_validator(const struct origin_answer *a)
+const char *
+origin_range_validator(const struct origin_answer *a)
 {
-	return a->etag[0] == '"' || a->modified[0] != '\0';
+	return http_range_validator(
+		a->etag, a->modified[0] != '\0' ? a->modified : NULL);
 }
 
 /* Of a list, in any case. */
 static bool
 lists(const char *list, const char *wanted)
 {
-	size_t len;
+	struct http_text rest = {list, strlen(list)}, element;
 
-	for (; *list != '\0'; list += len) {
-		list += strspn(list, ", \t");
-		len = strcspn(list, ", \t");
-		if (is(list, len, wanted))
+	while (http_list_next(&rest, &element))
+		if (http_text_is(element, wanted))
 			return true;
-	}
 	return false;
 }
 

@@ -29,8 +29,8 @@ fetch_of(void *ctx)
 static bool
 same_resource(const struct fill *f, const struct origin_answer *a)
 {
-	const char *ours = origin_validator(f->s.etag, NULL);
-	const char *theirs = origin_validator(a->etag, NULL);
+	const char *ours = http_range_validator(f->s.etag, NULL);
+	const char *theirs = http_range_validator(a->etag, NULL);
 
 	if (ours != NULL && theirs != NULL)
 		return strcmp(ours, theirs) == 0;

@@ -462,7 +462,8 @@ begin_before(struct get *g)
 		part_found(g->part, &g->before, &g->before_size) != 0)
 		return;
 	if (g->before.encoded || strcmp(g->before.url, g->named.text) != 0 ||
-		origin_validator(g->before.etag, g->before.modified) == NULL)
+		http_range_validator(g->before.etag, g->before.modified) ==
+			NULL)
 		g->before_size = 0;
 }
 

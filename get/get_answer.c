@@ -30,7 +30,7 @@ get_take_answer(struct get *g, const struct origin_answer *a)
 			    copy_text(&g->modified, a->modified) &&
 			    effective != NULL))
 		return false;
-	g->validator = origin_validator(
+	g->validator = http_range_validator(
 		g->etag, origin_is_dated(a) ? g->modified : NULL);
 	if (url_parse(&url, effective) != 0) {
 		get_fail(g, REPORT_NETWORK, "redirected to what is no URL");
@@ -46,8 +46,8 @@ bool
 get_same_validators(
 	const char *etag, const char *modified, const struct origin_answer *a)
 {
-	const char *ours = origin_validator(etag, NULL);
-	const char *theirs = origin_validator(a->etag, NULL);
+	const char *ours = http_range_validator(etag, NULL);
+	const char *theirs = http_range_validator(a->etag, NULL);
 
 	if (ours != NULL && theirs != NULL)
 		return strcmp(ours, theirs) == 0;
@@ -241,7 +241,7 @@ void
 get_first_request(struct get *g, enum origin_ask ask)
 {
 	const char *validator =
-		origin_validator(g->before.etag, g->before.modified);
+		http_range_validator(g->before.etag, g->before.modified);
 	bool rest = ask == ORIGIN_ASK_PLAIN && g->before_size > 0;
 	struct origin_request req = {
 		.ask = ask,

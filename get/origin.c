@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/queue.h>
 
+#include "codec/http_list.h"
 #include "common/err.h"
 #include "common/macros.h"
 
@@ -51,56 +51,44 @@ answer_reset(struct origin_answer *a)
 	*a = (struct origin_answer){.length = UINT64_MAX};
 }
 
-static bool
-name_is(const char *name, size_t len, const char *wanted)
-{
-	return strlen(wanted) == len && strncasecmp(name, wanted, len) == 0;
-}
-
 /* The first one counts.  false: no memory. */
 static bool
-keep_text(char **text, const char *value, size_t len)
+keep_text(char **text, struct http_text value)
 {
 	if (*text == NULL)
-		*text = strndup(value, len);
+		*text = strndup(value.data, value.len);
 	return *text != NULL;
 }
 
 /* libcurl takes a length that it cannot count for none. */
 static bool
-is_length(const char *value, size_t len)
+is_length(struct http_text value)
 {
-	uint64_t n = 0;
+	uint64_t n;
 
-	for (size_t i = 0; i < len; i++) {
-		unsigned digit = (unsigned)value[i] - '0';
-
-		if (digit > 9 || n > ((uint64_t)INT64_MAX - digit) / 10)
-			return false;
-		n = n * 10 + digit;
-	}
-	return len > 0;
+	return http_text_number(&value, UINT64_MAX, &n) && value.len == 0 &&
+		n <= INT64_MAX;
 }
 
 static bool
-answer_field(struct origin_transfer *t, const char *name, size_t name_len,
-	const char *value, size_t len)
+answer_field(struct origin_transfer *t, struct http_text name,
+	struct http_text value)
 {
 	struct origin_answer *a = &t->answer;
 
-	pccrtp_field(&a->fields, name, name_len, value, len);
-	if (name_is(name, name_len, "ETag"))
-		return keep_text(&a->etag, value, len);
-	if (name_is(name, name_len, "Last-Modified"))
-		return keep_text(&a->modified, value, len);
-	if (name_is(name, name_len, "Date"))
-		return keep_text(&a->date, value, len);
-	if (name_is(name, name_len, "Content-Range")) {
+	pccrtp_field(&a->fields, name.data, name.len, value.data, value.len);
+	if (http_text_is(name, "ETag"))
+		return keep_text(&a->etag, value);
+	if (http_text_is(name, "Last-Modified"))
+		return keep_text(&a->modified, value);
+	if (http_text_is(name, "Date"))
+		return keep_text(&a->date, value);
+	if (http_text_is(name, "Content-Range")) {
 		a->ranged = true;
-		a->has_range = http_content_range_parse(&a->range, value, len);
+		a->has_range = http_content_range_parse(
+			&a->range, value.data, value.len);
 	}
-	if (name_is(name, name_len, "Content-Length") &&
-		!is_length(value, len)) {
+	if (http_text_is(name, "Content-Length") && !is_length(value)) {
 		t->problem = "the answer's length is none";
 		return false;
 	}
@@ -110,8 +98,7 @@ answer_field(struct origin_transfer *t, const char *name, size_t name_len,
 static bool
 answer_line(struct origin_transfer *t, const char *line, size_t len)
 {
-	const char *value = memchr(line, ':', len);
-	size_t name_len, value_len;
+	struct http_text name, value;
 
 	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0) {
 		answer_reset(&t->answer);
@@ -121,18 +108,10 @@ answer_line(struct origin_transfer *t, const char *line, size_t len)
 	if (line[0] == '\r' || line[0] == '\n')
 		t->headed = true;
 	/* Behind the body they are trailers. */
-	if (t->headed || value == NULL)
-		return true;
-	name_len = (size_t)(value - line);
-	value++;
-	value_len = len - name_len - 1;
-	while (value_len > 0 && strchr(" \t", *value) != NULL) {
-		value++;
-		value_len--;
-	}
-	while (value_len > 0 && strchr(" \t\r\n", value[value_len - 1]) != NULL)
-		value_len--;
-	return answer_field(t, line, name_len, value, value_len);
+	return t->headed ||
+		!http_field_split(
+			(struct http_text){line, len}, &name, &value) ||
+		answer_field(t, name, value);
 }
 
 static size_t
@@ -465,16 +444,6 @@ origin_free(struct origin *o)
 	url_done(&o->named);
 	free(o);
 	return NULL;
-}
-
-const char *
-origin_validator(const char *etag, const char *modified)
-{
-	size_t len = etag != NULL ? strlen(etag) : 0;
-
-	if (len >= 2 && etag[0] == '"' && etag[len - 1] == '"')
-		return etag;
-	return modified;
 }
 
 /* RFC 9110, section 8.8.2.2.  Who does not tell the time is believed. */

@@ -91,9 +91,6 @@ const struct origin_answer *origin_answered(const struct origin_transfer *);
  * at most timeout_ms.  Then callbacks are called. */
 int origin_run(struct origin *, const int *fds, size_t n_fds, int timeout_ms);
 
-/* What a later range of the same resource is asked with: a strong ETag, or the
- * date; NULL: nothing would tell whether it is the same. */
-const char *origin_validator(const char *etag, const char *modified);
 /* Whether there could have been no other version with this Last-Modified: that
  * was already past when the answer was made. */
 bool origin_is_dated(const struct origin_answer *);

@@ -148,9 +148,9 @@ test_validators(void **state)
 	assert_false(origin_has_validator(&a));
 	take(&a, "ETag: W/\"a\"\r\n");
 	assert_true(origin_has_validator(&a));
-	assert_false(origin_has_strong_validator(&a));
+	assert_null(origin_range_validator(&a));
 	take(&a, "Last-Modified: x\r\n");
-	assert_true(origin_has_strong_validator(&a));
+	assert_non_null(origin_range_validator(&a));
 }
 
 struct row {

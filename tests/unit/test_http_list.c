@@ -215,6 +215,42 @@ test_numbers(void **state)
 	}
 }
 
+static void
+test_fields(void **state)
+{
+	static const struct {
+		const char *line, *name, *value; /* name NULL: no field */
+	} rows[] = {
+		{"ETag: \"x\"\r\n", "ETag", "\"x\""},
+		{"ETag:\"x\"", "ETag", "\"x\""},
+		{"Vary: \t a, b \t\r\n", "Vary", "a, b"},
+		{"Date: Sun, 01 Nov 2026 10:00:00 GMT\n", "Date",
+			"Sun, 01 Nov 2026 10:00:00 GMT"},
+		{"Empty:\r\n", "Empty", ""},
+		{"Blank : x", "Blank", "x"},
+		{": x", "", "x"},
+		{" ETag: folded\r\n", NULL, NULL},
+		{"\tETag: folded", NULL, NULL},
+		{"no colon\r\n", NULL, NULL},
+		{"\r\n", NULL, NULL},
+		{"", NULL, NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct http_text line =
+			exactly(rows[i].line, strlen(rows[i].line));
+		struct http_text name, value;
+		bool found = http_field_split(line, &name, &value);
+
+		assert_int_equal(found, rows[i].name != NULL);
+		if (found) {
+			assert_true(http_text_is(name, rows[i].name));
+			assert_true(http_text_is(value, rows[i].value));
+		}
+		drop(line);
+	}
+}
+
 int
 main(void)
 {
@@ -224,6 +260,7 @@ main(void)
 		cmocka_unit_test(test_split),
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_fields),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

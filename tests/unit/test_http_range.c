@@ -375,6 +375,24 @@ test_bad_content_range(void **state)
 	}
 }
 
+/* What is weak, or no ETag, cannot stand in If-Range. */
+static void
+test_validator(void **state)
+{
+	static const char *const none[] = {
+		NULL, "", "\"", "W/\"x\"", "x", "\"x", "x\""};
+	static const char *const strong[] = {"\"x\"", "\"\""};
+
+	for (size_t i = 0; i < ARRAY_LEN(none); i++) {
+		assert_null(http_range_validator(none[i], NULL));
+		assert_string_equal(
+			http_range_validator(none[i], "date"), "date");
+	}
+	for (size_t i = 0; i < ARRAY_LEN(strong); i++)
+		assert_ptr_equal(
+			http_range_validator(strong[i], "date"), strong[i]);
+}
+
 int
 main(void)
 {
@@ -388,6 +406,7 @@ main(void)
 		cmocka_unit_test(test_content_range_text),
 		cmocka_unit_test(test_content_range),
 		cmocka_unit_test(test_bad_content_range),
+		cmocka_unit_test(test_validator),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
