@@ -2,9 +2,24 @@
 #ifndef COMMON_CLOSE_H
 #define COMMON_CLOSE_H
 
-/* Closes a foreign descriptor without waiting for anybody; pipes, local
- * sockets and memfds are closed when it returns, others soon.  -1 is allowed.
- */
+#include <stddef.h>
+#include <sys/types.h>
+
+/* So many descriptors can come with one message (SCM_MAX_FD of the kernel). */
+#define CLOSE_RIGHTS_MAX 253
+
+/* Closes a foreign descriptor without waiting for anybody: soon.  -1 is
+ * allowed. */
 void fd_close_foreign(int fd);
+/* Closes a connection of AF_UNIX, which nobody else has, in the same way; at
+ * once, if all that came by it has been read. */
+void fd_close_local(int fd);
+/* recv() for such a connection: descriptors that come are closed. */
+ssize_t fd_recv_local(int fd, void *dst, size_t size);
+/* What is sent out of band is read like everything else: passed over by a
+ * recv(), it would be released by that. */
+void fd_in_band(int fd);
+/* Gives the memory of a shared mapping back, and ends it: soon. */
+void map_close_shared(void *map, size_t size);
 
 #endif

@@ -9,7 +9,9 @@
  * Descriptors are sent with the first byte of their frame, and a read never
  * goes past the bytes that carried some.  So a frame finds its descriptors at
  * the head of the queue, and when no byte is left over, no descriptor may be
- * either: the other side cannot park descriptors with us.
+ * either: the other side cannot park descriptors with us.  There is room for
+ * more than it may send: the kernel would close the rest itself, here and now
+ * (common/close).
  *
  * Sending
  *
@@ -114,11 +116,13 @@ ipc_chan_new(struct ipc_chan **ret_chan, int fd, enum ipc_from self)
 
 	assert(self == IPC_FROM_CLIENT || self == IPC_FROM_DAEMON);
 	if (c == NULL) {
-		close(fd);
+		fd_close_local(fd);
 		return err_new(-ENOMEM);
 	}
 	c->fd = fd;
 	c->self = self;
+	if (self == IPC_FROM_DAEMON)
+		fd_in_band(fd);
 	STAILQ_INIT(&c->out.groups);
 	c->in.data = map_new(READ_SIZE, 0);
 	if (c->in.data == NULL) {
@@ -130,18 +134,29 @@ ipc_chan_new(struct ipc_chan **ret_chan, int fd, enum ipc_from self)
 }
 
 static void
-close_fds(int *fds, unsigned n)
+close_fds(int *fds, unsigned n, bool foreign)
 {
 	for (unsigned i = 0; i < n; i++)
-		fd_close_foreign(fds[i]);
+		if (foreign)
+			fd_close_foreign(fds[i]);
+		else if (fds[i] >= 0)
+			close(fds[i]);
 }
 
+/* Clients trust the daemon. */
+static void
+close_received(const struct ipc_chan *c, int *fds, unsigned n)
+{
+	close_fds(fds, n, c->self == IPC_FROM_DAEMON);
+}
+
+/* What a client sends may be anything of the application's. */
 static struct fd_group *
-group_free(struct fd_group *g)
+group_free(const struct ipc_chan *c, struct fd_group *g)
 {
 	if (g == NULL)
 		return NULL;
-	close_fds(g->fds, g->n);
+	close_fds(g->fds, g->n, c->self == IPC_FROM_CLIENT);
 	free(g);
 	return NULL;
 }
@@ -163,18 +178,24 @@ ipc_chan_free(struct ipc_chan *c)
 
 	if (c == NULL)
 		return NULL;
-	close_fds(c->in.taken, c->in.n_taken);
-	while (c->in.n_fds > 0)
-		fd_close_foreign(fd_pop(&c->in));
+	close_received(c, c->in.taken, c->in.n_taken);
+	while (c->in.n_fds > 0) {
+		int fd = fd_pop(&c->in);
+
+		close_received(c, &fd, 1);
+	}
 	while ((g = STAILQ_FIRST(&c->out.groups)) != NULL) {
 		STAILQ_REMOVE_HEAD(&c->out.groups, link);
-		group_free(g);
+		group_free(c, g);
 	}
 	if (c->in.data != NULL)
 		munmap(c->in.data, READ_SIZE);
 	if (c->out.map != NULL)
 		munmap(c->out.map, c->out.cap);
-	close(c->fd);
+	if (c->self == IPC_FROM_DAEMON)
+		fd_close_local(c->fd);
+	else
+		close(c->fd);
 	free(c);
 	return NULL;
 }
@@ -190,8 +211,9 @@ ipc_chan_fd(const struct ipc_chan *c)
 /* Takes the descriptors of one control message; all of them, or the rest is
  * closed and the answer is false. */
 static bool
-take_rights(struct reader *in, const struct cmsghdr *cmsg)
+take_rights(struct ipc_chan *c, const struct cmsghdr *cmsg)
 {
+	struct reader *in = &c->in;
 	size_t n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 	bool fit = true;
 
@@ -200,7 +222,7 @@ take_rights(struct reader *in, const struct cmsghdr *cmsg)
 
 		memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(fd));
 		if (in->n_fds == FDS_WAITING) {
-			fd_close_foreign(fd);
+			close_received(c, &fd, 1);
 			fit = false;
 			continue;
 		}
@@ -211,7 +233,7 @@ take_rights(struct reader *in, const struct cmsghdr *cmsg)
 }
 
 static bool
-take_control(struct reader *in, struct msghdr *mh)
+take_control(struct ipc_chan *c, struct msghdr *mh)
 {
 	struct cmsghdr *cmsg;
 	bool fit = (mh->msg_flags & MSG_CTRUNC) == 0;
@@ -220,7 +242,7 @@ take_control(struct reader *in, struct msghdr *mh)
 		cmsg = CMSG_NXTHDR(mh, cmsg))
 		if (cmsg->cmsg_level == SOL_SOCKET &&
 			cmsg->cmsg_type == SCM_RIGHTS)
-			fit = take_rights(in, cmsg) && fit;
+			fit = take_rights(c, cmsg) && fit;
 	return fit;
 }
 
@@ -249,7 +271,7 @@ ipc_chan_read(struct ipc_chan *c, bool wait, bool *ret_more)
 {
 	struct reader *in = &c->in;
 	_Alignas(struct cmsghdr) char
-		control[CMSG_SPACE(FDS_WAITING * sizeof(int))];
+		control[CMSG_SPACE(CLOSE_RIGHTS_MAX * sizeof(int))];
 	struct iovec iov;
 	struct msghdr mh = {.msg_iov = &iov,
 		.msg_iovlen = 1,
@@ -270,7 +292,7 @@ ipc_chan_read(struct ipc_chan *c, bool wait, bool *ret_more)
 		return read_errno(errno);
 	in->tail += (size_t)n;
 	if (mh.msg_controllen > 0 || (mh.msg_flags & MSG_CTRUNC) != 0)
-		if (!take_control(in, &mh))
+		if (!take_control(c, &mh))
 			return err_new(-EPROTO);
 	if (n == 0)
 		return -EPIPE;
@@ -298,7 +320,7 @@ ipc_chan_next(struct ipc_chan *c, struct ipc_msg *ret_msg)
 	int r;
 
 	if (in->n_taken > 0)
-		close_fds(in->taken, in->n_taken);
+		close_received(c, in->taken, in->n_taken);
 	in->n_taken = 0;
 	r = ipc_parse_header(&ret_msg->header, in->data + in->head, left);
 	if (r == -EAGAIN)
@@ -406,7 +428,8 @@ put_frame(struct writer *out, size_t bound, enum ipc_type type, uint64_t id,
 }
 
 static int
-group_new(struct fd_group **ret_group, const int *fds, unsigned n)
+group_new(const struct ipc_chan *c, const int *fds, unsigned n,
+	struct fd_group **ret_group)
 {
 	struct fd_group *g = malloc(sizeof(*g));
 
@@ -417,7 +440,7 @@ group_new(struct fd_group **ret_group, const int *fds, unsigned n)
 		if (g->fds[g->n] < 0) {
 			int r = err_new(-errno);
 
-			group_free(g);
+			group_free(c, g);
 			return r;
 		}
 	}
@@ -439,7 +462,7 @@ ipc_chan_queue(struct ipc_chan *c, enum ipc_type type, uint64_t id,
 		return err_new(-EMSGSIZE);
 	r = ensure(out, bound);
 	if (r == 0 && n_fds > 0)
-		r = group_new(&g, fds, n_fds);
+		r = group_new(c, fds, n_fds, &g);
 	if (r < 0)
 		return err_pass(r);
 	before = out->tail - out->head;
@@ -545,7 +568,7 @@ send_once(struct ipc_chan *c)
 		return read_errno(errno);
 	if (mh.msg_controllen > 0) {
 		STAILQ_REMOVE_HEAD(&out->groups, link);
-		group_free(g);
+		group_free(c, g);
 	}
 	out->head += (size_t)n;
 	return 0;

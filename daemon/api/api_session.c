@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/close.h"
 #include "common/err.h"
 #include "common/fdutil.h"
 #include "common/macros.h"
@@ -38,8 +39,7 @@ area_map_done(void *ctx)
 {
 	struct area_map *am = ctx;
 
-	(void)madvise(am->map, am->size, MADV_REMOVE);
-	munmap(am->map, am->size);
+	map_close_shared(am->map, am->size);
 	free(am);
 }
 

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/close.h"
 #include "common/err.h"
 #include "common/macros.h"
 
@@ -66,8 +67,7 @@ shed(struct listener *l)
 		return false;
 	close(TAKE_FD(l->spare_fd));
 	fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd >= 0)
-		close(fd);
+	fd_close_local(fd);
 	open_spare(l);
 	return fd >= 0;
 }
@@ -114,20 +114,22 @@ admit(struct client_set *set, uint32_t uid)
 }
 
 static void
-take_client(struct listener *l, int taken)
+take_client(struct listener *l, int fd)
 {
-	AUTO_FD int fd = taken;
 	struct identity identity;
 	struct quota_user *user;
 
-	if (identify(fd, &identity) < 0)
+	if (identify(fd, &identity) < 0) {
+		fd_close_local(fd);
 		return;
+	}
 	user = admit(&l->set, identity.uid);
 	if (user == NULL) {
+		fd_close_local(fd);
 		free(identity.gids);
 		return;
 	}
-	if (client_new(&l->set, TAKE_FD(fd), &identity, user) < 0) {
+	if (client_new(&l->set, fd, &identity, user) < 0) {
 		quota_give(user, QUOTA_CONNECTIONS, 1);
 		quota_user_put(user);
 		free(identity.gids);

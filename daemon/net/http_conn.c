@@ -41,6 +41,7 @@
 
 #include <event2/event.h>
 
+#include "common/close.h"
 #include "common/err.h"
 #include "common/macros.h"
 #include "daemon/net/http_conn_priv.h"
@@ -342,11 +343,25 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	run(c);
 }
 
+/* Descriptors come by local sockets only. */
+static bool
+is_local(const struct http_conn *c)
+{
+	return c->peer.ss.ss_family == AF_UNIX;
+}
+
+ssize_t
+http_conn_recv(struct http_conn *c, void *dst, size_t size)
+{
+	return is_local(c) ? fd_recv_local(c->fd, dst, size)
+			   : recv(c->fd, dst, size, 0);
+}
+
 static void
 drain(struct http_conn *c)
 {
 	char junk[16384];
-	ssize_t n = recv(c->fd, junk, sizeof(junk), 0);
+	ssize_t n = http_conn_recv(c, junk, sizeof(junk));
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -466,6 +481,8 @@ conn_init(struct http_conn *c, const struct parse_addr *peer, void *owner)
 	c->owner = owner;
 	if (peer != NULL)
 		c->peer = *peer;
+	if (is_local(c))
+		fd_in_band(c->fd);
 	c->again.fn = on_again;
 	loop_alarm_init(&c->alarm, c->set->loop, on_alarm);
 	event_assign(&c->readable, base, c->fd, EV_READ | EV_PERSIST,
@@ -482,14 +499,14 @@ http_conn_new(struct http_conn_set *set, int fd, const struct parse_addr *peer,
 	struct http_conn *c = calloc(1, sizeof(*c));
 
 	if (c == NULL) {
-		close(fd);
+		fd_close_local(fd);
 		return err_new(-ENOMEM);
 	}
 	c->set = set;
 	c->fd = fd;
 	if (!conn_init(c, peer, owner)) {
 		http_input_done(c);
-		close(fd);
+		fd_close_local(fd);
 		free(c);
 		return err_new(-ENOMEM);
 	}
@@ -517,7 +534,10 @@ http_conn_free(struct http_conn *c)
 	loop_alarm_stop(&c->alarm);
 	event_del(&c->readable);
 	event_del(&c->writable);
-	close(c->fd);
+	if (is_local(c))
+		fd_close_local(c->fd);
+	else
+		close(c->fd);
 	TAILQ_REMOVE(c->listed_idle ? &set->idle : &set->busy, c, link);
 	set->n_conns--;
 	if (set->closed != NULL)

@@ -110,6 +110,8 @@ enum http_read {
 /* -ENOMEM */
 int http_input_init(struct http_conn *);
 void http_input_done(struct http_conn *);
+/* recv(). */
+ssize_t http_conn_recv(struct http_conn *, void *dst, size_t size);
 /* One recv().  > 0: so many bytes; 0: the end; -EAGAIN, -ENOMEM and others. */
 ssize_t http_input_receive(struct http_conn *);
 /* Parses what is there. */

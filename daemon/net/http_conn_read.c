@@ -404,7 +404,7 @@ http_input_receive(struct http_conn *c)
 	if (!make_room(in))
 		return err_new(-ENOMEM);
 	do
-		n = recv(c->fd, in->data + in->end, in->cap - in->end, 0);
+		n = http_conn_recv(c, in->data + in->end, in->cap - in->end);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;

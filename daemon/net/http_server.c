@@ -24,6 +24,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#include "common/close.h"
 #include "common/err.h"
 #include "common/macros.h"
 #include "daemon/net/loop.h"
@@ -159,6 +160,15 @@ make_room(struct http_server *s)
 	return true;
 }
 
+static void
+turn_away(int fd, const struct parse_addr *peer)
+{
+	if (peer->ss.ss_family == AF_UNIX)
+		fd_close_local(fd);
+	else
+		close(fd);
+}
+
 /* fd is taken over.  Whoever has enough connections displaces nobody's. */
 static void
 admit(struct http_server *s, int fd, const struct parse_addr *peer)
@@ -171,14 +181,14 @@ admit(struct http_server *s, int fd, const struct parse_addr *peer)
 		if (host == NULL ||
 			host->n_conns >= s->limits.conns_per_address) {
 			s->set.counters.crowded += host != NULL;
-			close(fd);
+			turn_away(fd, peer);
 			return;
 		}
 		/* It stays, should its only other one make room. */
 		host->n_conns++;
 	}
 	if (!make_room(s)) {
-		close(fd);
+		turn_away(fd, peer);
 	} else if (http_conn_new(&s->set, fd, peer, host) == 0) {
 		s->set.counters.accepted++;
 		return;
@@ -221,7 +231,7 @@ accept_one(struct http_listener *l)
 		!l->filter.allow(
 			l->filter.ctx, (const struct sockaddr *)&peer.ss)) {
 		s->set.counters.filtered++;
-		close(fd);
+		turn_away(fd, &peer);
 		return true;
 	}
 	admit(s, fd, &peer);

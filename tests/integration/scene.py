@@ -203,7 +203,9 @@ class Scene:
         while time.monotonic() < end:
             last = held
             held = self.holds()
-            if held == (wanted or last) and held["sessions"] == 0:
+            # The areas go by themselves, after their sessions.
+            if (held == (wanted or last) and held["sessions"] == 0 and
+                    (wanted or held["areas"] == 0)):
                 return held
             select.select([], [], [], 0.005)
         raise AssertionError(f"{held} is not {wanted}: {self.links()}")

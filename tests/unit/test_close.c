@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,7 +13,6 @@
 
 #include "common/clock.h"
 #include "common/close.h"
-#include "common/fdutil.h"
 
 /* A TCP connection with bytes that nobody takes, told to wait for that when it
  * is closed. */
@@ -43,24 +43,96 @@ lingering_socket(int *ret_other)
 	return fd;
 }
 
+/* The same, in the queue of a local socket where it stays. */
+static int
+socket_with_one(int *ret_end, int *ret_other)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+	struct iovec iov = {control, 1};
+	struct msghdr mh = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&mh);
+	int ends[2], fd = lingering_socket(ret_other);
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	*cmsg = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
+		.cmsg_type = SCM_RIGHTS,
+		.cmsg_len = CMSG_LEN(sizeof(fd))};
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	assert_int_equal(sendmsg(ends[0], &mh, 0), 1);
+	close(fd);
+	*ret_end = ends[0];
+	return ends[1];
+}
+
+static void
+assert_at_once(uint64_t before)
+{
+	assert_true(clock_now_us() - before < 20 * US_PER_S);
+}
+
 static void
 test_close_foreign(void **state)
 {
-	int other, pipes[2], fd = lingering_socket(&other);
+	int other, fd = lingering_socket(&other);
 	uint64_t before = clock_now_us();
 
 	fd_close_foreign(fd);
-	assert_true(clock_now_us() - before < 20 * US_PER_S);
-	close(other);
-	/* What is harmless is closed when the call returns. */
-	assert_int_equal(pipe(pipes), 0);
-	fd_close_foreign(pipes[0]);
-	assert_int_equal(fcntl(pipes[0], F_GETFD), -1);
-	close(pipes[1]);
-	fd = fd_memfd_sealed("test", 4096);
-	fd_close_foreign(fd);
-	assert_int_equal(fcntl(fd, F_GETFD), -1);
 	fd_close_foreign(-1);
+	assert_at_once(before);
+	close(other);
+}
+
+static void
+test_close_of_what_holds_others(void **state)
+{
+	int other, end, fd = socket_with_one(&end, &other);
+	uint64_t before = clock_now_us();
+
+	fd_close_foreign(fd);
+	close(end);
+	assert_at_once(before);
+	close(other);
+	fd = socket_with_one(&end, &other);
+	before = clock_now_us();
+	fd_close_local(fd);
+	close(end);
+	assert_at_once(before);
+	close(other);
+}
+
+static void
+test_close_local(void **state)
+{
+	int ends[2];
+	char c;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	assert_int_equal(send(ends[1], "a", 1, 0), 1);
+	/* Nothing in it: it is closed when the call returns. */
+	fd_close_local(ends[1]);
+	assert_int_equal(fcntl(ends[1], F_GETFD), -1);
+	assert_int_equal(recv(ends[0], &c, 1, 0), 1);
+	assert_int_equal(recv(ends[0], &c, 1, 0), 0);
+	close(ends[0]);
+	fd_close_local(-1);
+}
+
+static void
+test_receive_without_descriptors(void **state)
+{
+	int other, end, fd = socket_with_one(&end, &other);
+	uint64_t before = clock_now_us();
+	char c[2];
+
+	assert_int_equal(fd_recv_local(fd, c, sizeof(c)), 1);
+	assert_at_once(before);
+	close(end);
+	close(other);
+	assert_int_equal(fd_recv_local(fd, c, sizeof(c)), 0);
+	fd_close_local(fd);
 }
 
 int
@@ -68,6 +140,9 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_close_foreign),
+		cmocka_unit_test(test_close_of_what_holds_others),
+		cmocka_unit_test(test_close_local),
+		cmocka_unit_test(test_receive_without_descriptors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@
 
 #include <cmocka.h>
 
+#include "common/clock.h"
 #include "common/macros.h"
 #include "tests/unit/failalloc.h"
 
@@ -88,6 +90,17 @@ open_fds(void)
 		n++;
 	closedir(d);
 	return n;
+}
+
+/* What is foreign is closed by another thread. */
+static void
+wait_for_fds(int n)
+{
+	uint64_t end = clock_now_us() + 20 * US_PER_S;
+
+	while (open_fds() != n && clock_now_us() < end)
+		sched_yield();
+	assert_int_equal(open_fds(), n);
 }
 
 static size_t
@@ -319,7 +332,7 @@ after_an_unknown_type_the_channel_goes_on(void **state)
 	assert_int_equal(ipc_chan_next(p.chan, &m), IPC_E_UNKNOWN);
 	assert_int_equal(m.header.id, 77);
 	assert_int_equal(next_id(p.chan), 5);
-	assert_int_equal(open_fds(), before);
+	wait_for_fds(before);
 	assert_int_equal(next_result(p.chan), -EAGAIN);
 	pair_free(&p);
 }
@@ -411,7 +424,7 @@ descriptors_reach_their_frames(void **state)
 		close(got);
 	}
 	assert_int_equal(next_result(l.daemon), -EAGAIN);
-	assert_int_equal(open_fds(), before);
+	wait_for_fds(before);
 	line_free(&l);
 }
 
@@ -434,7 +447,7 @@ unsent_and_unread_descriptors_are_closed(void **state)
 	send_raw(fd, data, file_frame(data, 1, 1), fd, 1);
 	read_ok(l.daemon);
 	line_free(&l);
-	assert_int_equal(open_fds(), before);
+	wait_for_fds(before);
 }
 
 static void
@@ -461,7 +474,7 @@ descriptors_nobody_announced_are_refused(void **state)
 	assert_int_equal(next_id(p.chan), 1);
 	assert_int_equal(next_result(p.chan), IPC_E_FDS);
 	pair_free(&p);
-	assert_int_equal(open_fds(), before);
+	wait_for_fds(before);
 }
 
 static void
@@ -478,7 +491,7 @@ a_flood_of_descriptors_is_refused(void **state)
 	send_raw(p.raw, data, 1, p.raw, 2 * IPC_FDS_MAX + 1);
 	assert_int_equal(ipc_chan_read(p.chan, false, &more), -EPROTO);
 	pair_free(&p);
-	assert_int_equal(open_fds(), before);
+	wait_for_fds(before);
 	/* Too many by and by, behind a frame that never ends. */
 	p = pair_new(IPC_FROM_DAEMON);
 	send_raw(p.raw, data, 1, p.raw, IPC_FDS_MAX + 1);
@@ -488,7 +501,7 @@ a_flood_of_descriptors_is_refused(void **state)
 	send_raw(p.raw, data + 2, 1, p.raw, 1);
 	assert_int_equal(ipc_chan_read(p.chan, false, &more), -EPROTO);
 	pair_free(&p);
-	assert_int_equal(open_fds(), before);
+	wait_for_fds(before);
 }
 
 /* Sending. */
@@ -780,7 +793,7 @@ failing_allocations(void **state)
 	int before = open_fds();
 
 	assert_true(failalloc_each(scenario, NULL) >= 4);
-	assert_int_equal(open_fds(), before);
+	wait_for_fds(before);
 }
 
 /* Who is there. */
