@@ -150,6 +150,14 @@ url_done(struct url *url)
 	*url = (struct url){0};
 }
 
+/* A control character for terminals, in UTF-8. */
+static bool
+is_c1(const char *at)
+{
+	return (unsigned char)at[0] == 0xc2 &&
+		((unsigned char)at[1] & 0xe0) == 0x80;
+}
+
 static bool
 is_file_name(const char *name, size_t len)
 {
@@ -158,7 +166,7 @@ is_file_name(const char *name, size_t len)
 		return false;
 	for (size_t i = 0; i < len; i++)
 		if (name[i] == '/' || (unsigned char)name[i] < ' ' ||
-			name[i] == 0x7f)
+			name[i] == 0x7f || is_c1(name + i))
 			return false;
 	return true;
 }

@@ -125,6 +125,8 @@ test_file_names(void **state)
 		{"http://h/a%00b", "a%00b"},
 		{"http://h/a%0Ab", "a%0Ab"},
 		{"http://h/a%1B%5B2J", "a%1B%5B2J"},
+		{"http://h/a%C2%9B2J", "a%C2%9B2J"},
+		{"http://h/a%C2%A0z", "a\xC2\xA0z"},
 		{"http://h/", NULL},
 		{"http://h", NULL},
 		{"http://h/a/", NULL},
