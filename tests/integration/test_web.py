@@ -717,6 +717,28 @@ def test_root_is_a_file(folder, daemons):
     assert folder.status()["web"]["problem"]
 
 
+@pytest.mark.parametrize("root", [".", "state", "above/.."])
+def test_root_has_the_services_own_files(folder, daemons, root):
+    """The server secret is not given out, whatever leads to it."""
+    (folder.path / "above").symlink_to(folder.path / "state")
+    folder.write(Web__Listen="127.0.0.1:0", Web__Root=folder.path / root)
+    daemon = daemons().start()
+    [row] = [r for r in folder.status()["listeners"] if r["name"] == "web"]
+    host, _, port = row["address"].rpartition(":")
+    for path in ("/server.key", "/state/server.key"):
+        assert http_client.get((host, int(port)), path).status == 503
+    assert folder.status()["web"]["problem"]
+    assert "own folders" in daemon.log()
+    (folder.path / "files").mkdir()
+    (folder.path / "files" / "file").write_bytes(b"octets")
+    folder.write(Web__Root=folder.path / "files")
+    daemon.reload()
+    assert http_client.get((host, int(port)), "/file").body == b"octets"
+    folder.write(Web__Root=folder.path)
+    daemon.reload()
+    assert http_client.get((host, int(port)), "/files/file").status == 503
+
+
 def test_root_is_replaced(site):
     """It is the folder that was there, until a reload."""
     with site_of() as other:
