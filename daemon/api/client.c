@@ -29,9 +29,12 @@
 #include <string.h>
 
 #include "common/err.h"
+#include "common/macros.h"
 #include "daemon/api/dispatch.h"
 #include "daemon/api/request.h"
 #include "daemon/api/status_map.h"
+
+#define ADMIN_COST 128u
 
 static void
 timer_start(struct event *ev, uint32_t ms)
@@ -214,17 +217,29 @@ handle_frame(struct client *c, const struct ipc_msg *m)
 	}
 }
 
-/* One frame out of the buffer; false when there is none or the client goes. */
+/* In frames of a pass.  Documents are long, and made on the loop. */
+static uint32_t
+cost_of(unsigned type)
+{
+	const struct dispatch_row *row = dispatch_find(type);
+
+	return row != NULL && row->kind == DISPATCH_ADMIN ? ADMIN_COST : 1;
+}
+
+/* One frame out of the buffer, off what is left of the pass; false when there
+ * is none or the client goes. */
 static bool
-next_frame(struct client *c)
+next_frame(struct client *c, uint32_t *left)
 {
 	struct ipc_msg m;
 	int r = ipc_chan_next(c->chan, &m);
 
 	if (r == 0) {
+		*left -= MIN_OF(*left, cost_of(m.header.type));
 		handle_frame(c, &m);
 		ipc_msg_done(&m);
 	} else if (r == IPC_E_UNKNOWN && c->state == CLIENT_READY) {
+		(*left)--;
 		dispatch_unknown(c, &m.header);
 	} else if (r == -EAGAIN) {
 		return false;
@@ -267,9 +282,9 @@ run_pass(struct client *c, bool readable)
 
 	c->in_pass = true;
 	while (left > 0 && !over_limit(c)) {
-		if (next_frame(c))
-			left--;
-		else if (c->state >= CLIENT_LEAVING || !read_more(c, &readable))
+		if (!next_frame(c, &left) &&
+			(c->state >= CLIENT_LEAVING ||
+				!read_more(c, &readable)))
 			break;
 	}
 	if (c->state < CLIENT_LEAVING && (left == 0 || over_limit(c)))

@@ -60,6 +60,26 @@ each_has_his_share_of_a_pass(void **state)
 	end_close(&other);
 }
 
+/* Each is a document to be made while everybody waits. */
+static void
+a_pass_has_few_administrative_requests(void **state)
+{
+	struct end e = session_as(ALICE);
+	Pd__AdminRequest all = PD__ADMIN_REQUEST__INIT;
+	uint64_t frames = h.set.counters.frames;
+
+	for (uint64_t i = 0; i < 20; i++)
+		assert_int_equal(ipc_chan_queue(e.chan, IPC_ADMIN_STATUS, i,
+					 &all.base, NULL, 0),
+			0);
+	assert_int_equal(ipc_chan_flush(e.chan), 0);
+	turn();
+	assert_int_equal(h.set.counters.frames - frames, 2);
+	turns(20);
+	assert_int_equal(h.set.counters.frames - frames, 20);
+	end_close(&e);
+}
+
 /* Who does not read his answers is not listened to. */
 static void
 above_the_limit_a_client_is_not_read(void **state)
@@ -267,6 +287,7 @@ main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, harness_setup, harness_teardown)
 	const struct CMUnitTest tests[] = {
 		T(each_has_his_share_of_a_pass),
+		T(a_pass_has_few_administrative_requests),
 		T(above_the_limit_a_client_is_not_read),
 		T(who_takes_nothing_is_dropped),
 		T(who_says_nothing_is_dropped),
