@@ -16,6 +16,7 @@
 #include "common/macros.h"
 
 #define FD_READ_CHUNK 16384
+#define FD_OVERLAY    0x794c7630 /* statfs(2) */
 #define FD_SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 static ssize_t
@@ -193,6 +194,17 @@ fd_check_regular(int fd)
 	return 0;
 }
 
+static int
+type_of(int fd, uint32_t *ret_type)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) != 0)
+		return err_new(-errno);
+	*ret_type = (uint32_t)fs.f_type;
+	return 0;
+}
+
 int
 fd_may_stall(int fd)
 {
@@ -206,14 +218,31 @@ fd_may_stall(int fd)
 		0x01021997, /* 9P */
 		0x00c36400, /* Ceph */
 		0x5346414f, /* AFS */
+		0x6b414653, /* AFS of the kernel */
 		0x73757245, /* Coda */
+		0x0bd00bd0, /* Lustre */
+		0x47504653, /* GPFS */
+		0x19830326, /* BeeGFS */
+		0x20030528, /* OrangeFS */
 	};
-	struct statfs fs;
+	uint32_t type = 0;
+	int r = type_of(fd, &type);
 
-	if (fstatfs(fd, &fs) != 0)
-		return err_new(-errno);
+	if (r < 0)
+		return err_pass(r);
 	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		if ((uint32_t)fs.f_type == types[i])
+		if (type == types[i])
 			return 1;
 	return 0;
+}
+
+int
+fd_may_stall_foreign(int fd)
+{
+	uint32_t type = 0;
+	int r = type_of(fd, &type);
+
+	if (r < 0)
+		return err_pass(r);
+	return type == FD_OVERLAY ? 1 : err_pass(fd_may_stall(fd));
 }

@@ -33,5 +33,8 @@ int fd_check_regular(int fd);
 /* 1 when the file system is FUSE or of the network, where somebody's slow
  * server can make any call wait for ever; 0 otherwise; -errno. */
 int fd_may_stall(int fd);
+/* The same for what a user has opened: anybody may put an overlay over such a
+ * file system, in a mount namespace of his own, and nothing tells so. */
+int fd_may_stall_foreign(int fd);
 
 #endif

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What a client sends may stop whoever closes it, or gives back what is shared
-with him.  Nobody else may notice: a TCP connection that waits for its other end
+with him, or whoever reads what he publishes.  Nobody else may notice: a TCP connection that waits for its other end
 when it is closed comes in every way in which descriptors come; others' locks
 are held by a thread of the client's whose memory stalls."""
 
@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 
 import pytest
 
@@ -179,3 +180,58 @@ def test_area_that_is_locked(folder, daemon):
         client.close()
         for _ in range(2):
             check_others(daemon)
+
+
+# Workers.
+
+@contextlib.contextmanager
+def overlay_of(path, mounted):
+    """Anybody may mount both, in a namespace of his own."""
+    for name in ("upper", "work", "overlay"):
+        (path / name).mkdir()
+    at = path / "overlay"
+    options = f"lowerdir={mounted},upperdir={path}/upper,workdir={path}/work"
+    made = subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options,
+                           at], capture_output=True, check=False)
+    if made.returncode != 0:
+        pytest.skip(f"no overlay here: {made.stderr}")
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", "-l", at], check=True)
+
+
+def blocks_are_hashed(daemon):
+    """By workers that a file system may not hold up."""
+    client = ipc.Client(daemon.folder.socket, DEADLINE)
+    handle = client.call(ipc.PUBLISH_OPEN, ipc.data(1, b"own") + ipc.u(3, 1))[2]
+    octets = bytes(1 << 20)
+    assert client.add(ipc.SUBMIT_STREAM_ADD, handle, octets) == (0, 0)
+    client.close()
+
+
+@needs_root
+def test_overlay_that_stalls(folder, daemons):
+    folder.write(Service__Workers=2)
+    daemon = daemons().start()
+    lower = folder.path / "lower"
+    lower.mkdir()
+    try:
+        mounted = stalling.Stalling(lower, {"file": bytes(8 << 20)})
+    except OSError as error:
+        pytest.skip(f"no FUSE here: {error}")
+    with mounted, overlay_of(folder.path, lower) as at:
+        client = client_of(daemon)
+        try:
+            with open(at / "file", "rb") as file:
+                mounted.stall(stalling.READ)
+                publish(client, file.fileno())
+            wait_until(lambda: mounted.held, "read")
+            blocks_are_hashed(daemon)
+            mounted.release()
+            client.expect(ipc.COMPLETE)
+        finally:
+            # Nobody may have the file open when the mounts go.
+            mounted.release()
+            client.close()
+            daemon.close()
