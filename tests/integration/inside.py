@@ -3,14 +3,18 @@
 
 No waiting for a length of time: systemctl returns when a job is done, and a
 request to the socket waits in it until the service that systemd starts takes it.
+Only a reload is done when the signal was sent, not when it was heeded; the
+journal says so.
 """
 
 import http.client
 import json
 import os
+import select
 import signal
 import stat
 import subprocess
+import time
 
 import content
 import ipc
@@ -110,6 +114,24 @@ def journal(*fields):
     return [json.loads(line) for line in out.splitlines()]
 
 
+def wait_until(fact):
+    end = time.monotonic() + 30
+    while not (found := fact()):
+        assert time.monotonic() < end
+        select.select([], [], [], 0.02)
+    return found
+
+
+def reload():
+    def count():
+        return sum(e["MESSAGE"].startswith("Settings reloaded")
+                   for e in journal())
+    before = count()
+    sent = systemctl("reload", SERVICE)
+    wait_until(lambda: count() > before)
+    return sent
+
+
 def main():
     seen = {}
     seen["sysusers"] = subprocess.run(
@@ -130,10 +152,10 @@ def main():
     os.makedirs("/etc/peerdist/policy.d", exist_ok=True)
     with open("/etc/peerdist/policy.d/off.conf", "w", encoding="ascii") as out:
         out.write("[Service]\nEnable = no\n")
-    seen["reload"] = systemctl("reload", SERVICE)
+    seen["reload"] = reload()
     seen["disabled"] = status()["status"]
     os.unlink("/etc/peerdist/policy.d/off.conf")
-    seen["reload again"] = systemctl("reload", SERVICE)
+    seen["reload again"] = reload()
     seen["enabled"] = status()["status"]
 
     seen["modes"] = modes()

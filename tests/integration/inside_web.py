@@ -6,14 +6,13 @@ import json
 import os
 import pathlib
 import pwd
-import select
 import socket
 import subprocess
-import time
 
 import described
 import http_client
-from inside import SERVICE, ctl, journal, prop, status, systemctl
+from inside import (SERVICE, ctl, journal, prop, reload, status, systemctl,
+                    wait_until)
 
 GET = "/build/peerdist-get"
 ROOT = pathlib.Path("/srv/www")
@@ -54,14 +53,6 @@ def get(target, *fields, address=PORT_80):
     except OSError as error:
         return [type(error).__name__, None]
     return [answer.status, answer.body.decode("latin-1")]
-
-
-def wait_until(fact):
-    end = time.monotonic() + 30
-    while not (found := fact()):
-        assert time.monotonic() < end
-        select.select([], [], [], 0.02)
-    return found
 
 
 def is_described(octets):
@@ -161,7 +152,7 @@ def passed(unit_text, address):
     found["no root"] = ask("/")
     found["active"] = prop("ActiveState")
     settings(f"[Web]\nRoot = {ROOT}\n")
-    systemctl("reload", SERVICE)
+    reload()
     found["root"] = ask("/")
     found["listener"] = web_listener()
     systemctl("restart", SERVICE)
@@ -214,13 +205,13 @@ def main():
     systemctl("daemon-reload")
 
     settings(web(ROOT, "off"))
-    systemctl("reload", SERVICE)
+    reload()
     seen["off"] = get("/")
     settings(web(ROOT / "folder"))
-    systemctl("reload", SERVICE)
+    reload()
     seen["on"] = get("/")
     settings(web("/nonexistent"))
-    systemctl("reload", SERVICE)
+    reload()
     seen["no folder"] = get("/")
     seen["hidden"] = hidden_folders()
     seen["passed"] = passed(

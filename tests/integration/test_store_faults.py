@@ -569,15 +569,18 @@ def test_flipped_bits(flips, kind):
         seed = rng.randrange(1 << 30)
         n = rng.choice((1, 1, 1, 4, 32))
         flips.flip(kind, random.Random(seed), n)
+        gave_up = False
         try:
-            lost = flips.look()
-            if lost is None:
+            for _ in range(2):
                 lost = flips.look()
+                if lost is None and not gave_up:
+                    # What LMDB wrote by a damaged list may show late; but
+                    # then it is begun anew, and good for all time.
+                    gave_up = True
+                    lost = flips.look()
                 assert lost is not None, "it does not recover"
-            if kind == "publications":
-                assert lost == before
-            again = flips.look()
-            assert again is not None
+                if kind == "publications":
+                    assert lost == before
         except AssertionError as fault:
             raise AssertionError(f"seed {seed}, {n} bits: {fault}") from fault
     assert flips.crashes <= rounds // 100 + 1
