@@ -6,6 +6,10 @@
  *
  * Jobs of different users are started round robin, so that one user's long
  * queue does not hold up another's single job.
+ *
+ * Slow jobs touch foreign file systems, and may never end.  They have threads
+ * of their own, and of one uid, which may stand for a file system as well, only
+ * one runs at a time: what does not answer holds up its own jobs alone.
  */
 #ifndef COMMON_WORK_H
 #define COMMON_WORK_H
@@ -23,8 +27,6 @@ struct work_job {
 	 * and submit others. */
 	void (*done)(struct work_job *);
 	uint32_t uid; /* whose job: the round-robin key */
-	/* "slow" jobs touch foreign file systems: at most one runs at a time.
-	 * In a pool of one thread it holds up all others. */
 	uint8_t slow;
 	uint8_t ran; /* set by the pool before run */
 	/* The pool's, see the .c file. */
@@ -33,7 +35,12 @@ struct work_job {
 	struct work_job *last;
 };
 
+#define WORK_SLOW_MOST 16u
+
 struct work_thread_ops {
+	/* For slow jobs, at most; started when they are needed, the first with
+	 * the pool.  0: there are no such jobs. */
+	unsigned slow_threads;
 	/* Makes and frees a thread's context, on that thread; may be NULL.
 	 * Made when the thread gets its first job; as long as that gives NULL,
 	 * jobs are run with NULL and it is tried again for the next. */
@@ -48,6 +55,10 @@ int work_new(struct work_pool **ret_pool, unsigned threads,
 int work_fd(struct work_pool *);
 /* Cannot fail. */
 void work_submit(struct work_pool *, struct work_job *);
+/* Of a job that still waits, done follows without run; one that runs, or has,
+ * goes on.  From submitting to done.  Costs a look at all that wait with the
+ * same uid, in their order. */
+void work_cancel(struct work_pool *, struct work_job *);
 /* Calls done of every finished job. */
 void work_dispatch(struct work_pool *);
 /* Lets running jobs end, does not start queued ones, then calls done of all

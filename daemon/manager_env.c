@@ -22,6 +22,9 @@
 
 #define THREADS_AUTO_MAX 4
 #define NOW_MOST         16u /* jobs on the loop in one millisecond */
+/* One for each file system, or user, that stalls; beyond that the others wait
+ * for them. */
+#define SLOW_THREADS 8u
 
 _Static_assert(
 	sizeof(struct work_job) <= sizeof(((struct env_job *)0)->env_private),
@@ -141,6 +144,14 @@ submit_job(void *ctx, struct env_job *job)
 }
 
 static void
+cancel_job(void *ctx, struct env_job *job)
+{
+	struct host_env *e = ctx;
+
+	work_cancel(e->pool, (struct work_job *)(void *)job->env_private);
+}
+
+static void
 peer_request(void *ctx, struct env_peer_request *request)
 {
 	struct host_env *e = ctx;
@@ -195,6 +206,7 @@ static const struct env_ops ops = {
 	.now_ms = now_ms,
 	.random = fill_random,
 	.job = submit_job,
+	.job_cancel = cancel_job,
 	.peer_request = peer_request,
 	.peer_cancel = peer_cancel,
 	.probe = probe,
@@ -239,6 +251,7 @@ host_env_pool(struct work_pool **ret_pool, unsigned threads)
 	static const struct work_thread_ops thread_ops = {
 		.ctx_new = thread_ctx_new,
 		.ctx_free = thread_ctx_free,
+		.slow_threads = SLOW_THREADS,
 	};
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 

@@ -30,10 +30,14 @@ struct env_job {
 	/* Loop thread; exactly once, never from inside env->job().  ran: false
 	 * when the service stopped before run was called. */
 	void (*done)(struct env_job *, bool ran);
-	uint32_t uid;
-	bool slow; /* reads a foreign file: at most one at a time */
+	uint32_t uid; /* of a slow one: or ENV_PLACE() */
+	bool slow;    /* touches a foreign file: of one uid at most one runs */
 	void *env_private[6];
 };
+
+/* Slow jobs that all touch one file system go by its device instead of a uid:
+ * if it stalls, it holds up only those.  Numbers so high are no uids in use. */
+#define ENV_PLACE(dev) (UINT32_C(1) << 31 | (uint32_t)(dev))
 
 enum env_peer_status {
 	ENV_PEER_OK,    /* an answer with the block's bytes */
@@ -99,6 +103,9 @@ struct env_ops {
 	uint64_t (*now_ms)(void *ctx);
 	void (*random)(void *ctx, void *buf, size_t len);
 	void (*job)(void *ctx, struct env_job *);
+	/* Of one with run and without try_now: if it still waits, it is not
+	 * run, and done follows soon. */
+	void (*job_cancel)(void *ctx, struct env_job *);
 	void (*peer_request)(void *ctx, struct env_peer_request *);
 	/* Gives the request up; done is still called, soon. */
 	void (*peer_cancel)(void *ctx, struct env_peer_request *);

@@ -6,8 +6,9 @@
  * A look at the file comes first: asking a network or FUSE file system for
  * anything that the kernel has not cached can take for ever, so even fstat is a
  * worker's job, one that counts as slow.  If the file system is such a one, all
- * that follows is slow too, so that at most one worker is held up by it.  The
- * caller is told about a bad range at once, by what the kernel has cached.
+ * that follows is slow too, so that it holds up other such files of the same
+ * user, and nothing else.  The caller is told about a bad range at once, by
+ * what the kernel has cached.
  *
  * The file is read by workers with pread, into memory of our own, and never
  * reopened by path.  Version 1 alone is hashed by several jobs at once, 16

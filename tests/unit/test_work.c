@@ -132,12 +132,16 @@ gate_done(struct gate *g)
 	close(g->tell[1]);
 }
 
+static const struct work_thread_ops three_slow = {.slow_threads = 3};
+
+/* NULL: that. */
 static void
 pool_start(unsigned threads, const struct work_thread_ops *ops)
 {
 	n_order = 0;
 	n_done = 0;
-	assert_int_equal(work_new(&pool, threads, ops), 0);
+	assert_int_equal(
+		work_new(&pool, threads, ops != NULL ? ops : &three_slow), 0);
 }
 
 static void
@@ -230,41 +234,80 @@ test_one_users_jobs_keep_their_order(void **state)
 	pool = work_free(pool);
 }
 
+/* Of one uid; its quick ones have other threads, be there but one. */
 static void
 test_one_slow_job_at_a_time(void **state)
 {
 	struct test_job slow[3], quick[20];
 	struct gate g;
 
-	pool_start(4, NULL);
+	pool_start(1, NULL);
 	gate_close(&g, 1, true);
 	for (size_t i = 0; i < ARRAY_LEN(slow); i++)
-		submit(&slow[i], 1 + (uint32_t)i, true);
+		submit(&slow[i], 1, true);
 	for (size_t i = 0; i < ARRAY_LEN(quick); i++)
 		submit(&quick[i], 1, false);
-	/* The same user's quick ones pass while the slow one hangs. */
 	wait_done(ARRAY_LEN(quick));
 	for (size_t i = 0; i < ARRAY_LEN(slow); i++)
 		assert_int_equal(slow[i].done_count, 0);
 	gate_open(&g);
 	wait_done(1 + ARRAY_LEN(quick) + ARRAY_LEN(slow));
+	for (size_t i = 0; i < ARRAY_LEN(slow); i++)
+		assert_ptr_equal(order[n_order - 3 + i], &slow[i]);
 	gate_done(&g);
 	pool = work_free(pool);
 }
 
+/* One that is stuck holds up nobody of another uid, as long as there are
+ * threads. */
+static void
+test_slow_jobs_of_others(void **state)
+{
+	struct test_job behind, others[20], last;
+	struct gate g[3];
+
+	pool_start(1, NULL);
+	gate_close(&g[0], 1, true);
+	submit(&behind, 1, true);
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		submit(&others[i], 2 + (uint32_t)i % 7, true);
+	wait_done(ARRAY_LEN(others));
+	gate_close(&g[1], 65, true); /* in one bucket with 1 */
+	submit(&last, 3, true);
+	wait_done(ARRAY_LEN(others) + 1);
+	/* All three threads: then it waits for the first that is free. */
+	gate_close(&g[2], 2, true);
+	submit(&last, 3, true);
+	gate_open(&g[1]);
+	wait_done(ARRAY_LEN(others) + 3);
+	assert_int_equal(last.done_count, 1);
+	assert_int_equal(behind.done_count, 0);
+	gate_open(&g[0]);
+	gate_open(&g[2]);
+	wait_done(ARRAY_LEN(others) + 6);
+	for (size_t i = 0; i < ARRAY_LEN(g); i++)
+		gate_done(&g[i]);
+	pool = work_free(pool);
+}
+
 static pthread_mutex_t slow_lock = PTHREAD_MUTEX_INITIALIZER;
-static int slow_now, slow_most;
+static int slow_now[65], slow_most, slow_all, slow_all_most;
 
 static void
 slow_run(struct work_job *job, void *ctx)
 {
+	int *now = &slow_now[job->uid];
+
 	pthread_mutex_lock(&slow_lock);
-	slow_now++;
-	slow_most = MAX_OF(slow_most, slow_now);
+	++*now;
+	slow_all++;
+	slow_most = MAX_OF(slow_most, *now);
+	slow_all_most = MAX_OF(slow_all_most, slow_all);
 	pthread_mutex_unlock(&slow_lock);
 	sched_yield();
 	pthread_mutex_lock(&slow_lock);
-	slow_now--;
+	--*now;
+	slow_all--;
 	pthread_mutex_unlock(&slow_lock);
 }
 
@@ -274,35 +317,113 @@ test_many_slow_jobs(void **state)
 {
 	struct test_job t[500];
 
-	slow_most = 0;
+	slow_most = slow_all_most = 0;
 	pool_start(4, NULL);
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
-		job_init(&t[i], (uint32_t)i % 5, i % 3 != 0);
+		job_init(&t[i], (uint32_t)i % 5 * 16, i % 3 != 0);
 		if (t[i].job.slow)
 			t[i].job.run = slow_run;
 		work_submit(pool, &t[i].job);
 	}
 	wait_done(ARRAY_LEN(t));
 	assert_int_equal(slow_most, 1);
+	assert_true(slow_all_most <= 3);
+	pool = work_free(pool);
+}
+
+/* Wherever in its lane it waits; the others keep their order, and lanes their
+ * turns. */
+static void
+cancel_one(bool slow, size_t at)
+{
+	struct test_job a[4], b[2], late;
+	struct gate g;
+
+	pool_start(1, &(struct work_thread_ops){.slow_threads = 1});
+	gate_close(&g, 9, slow);
+	for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+		submit(&a[i], 1, slow);
+		if (i < ARRAY_LEN(b))
+			submit(&b[i], 65, slow);
+	}
+	work_cancel(pool, &a[at].job);
+	assert_int_equal(a[at].done_count, 0);
+	wait_done(1);
+	assert_int_equal(a[at].done_count, 1);
+	assert_int_equal(a[at].job.ran, 0);
+	submit(&late, 1, slow);
+	gate_open(&g);
+	wait_done(1 + 1 + ARRAY_LEN(a) + ARRAY_LEN(b));
+	assert_int_equal(n_order, ARRAY_LEN(a) + ARRAY_LEN(b) + 1);
+	assert_ptr_equal(order[1], &a[at == 0 ? 1 : 0]);
+	assert_ptr_equal(order[2], &b[0]);
+	assert_ptr_equal(order[3], &a[at <= 1 ? 2 : 1]);
+	assert_ptr_equal(order[4], &b[1]);
+	assert_ptr_equal(order[5], &a[at == 3 ? 2 : 3]);
+	assert_ptr_equal(order[6], &late);
+	gate_done(&g);
 	pool = work_free(pool);
 }
 
 static void
-test_one_thread_serves_both_kinds(void **state)
+test_cancel(void **state)
 {
-	struct test_job slow[6], quick[6];
+	for (size_t at = 0; at < 4; at++) {
+		cancel_one(false, at);
+		cancel_one(true, at);
+	}
+}
+
+/* Behind one that runs, up to the last; and that one itself is let alone. */
+static void
+test_cancel_behind(void **state)
+{
+	struct test_job t[3], late;
 	struct gate g;
 
 	pool_start(1, NULL);
-	gate_close(&g, 1, false);
-	for (size_t i = 0; i < ARRAY_LEN(slow); i++)
-		submit(&slow[i], 1, true);
-	for (size_t i = 0; i < ARRAY_LEN(quick); i++)
-		submit(&quick[i], 1, false);
+	gate_close(&g, 1, true);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		submit(&t[i], 1, true);
+	work_cancel(pool, &g.t.job);
+	work_cancel(pool, &t[2].job);
+	work_cancel(pool, &t[0].job);
+	work_cancel(pool, &t[1].job);
+	wait_done(3);
+	submit(&late, 1, true);
 	gate_open(&g);
-	wait_done(1 + ARRAY_LEN(slow) + ARRAY_LEN(quick));
-	for (size_t i = 1; i < n_order; i++)
-		assert_int_equal(order[i]->job.slow, i % 2);
+	wait_done(5);
+	assert_int_equal(g.t.job.ran, 1);
+	assert_int_equal(late.job.ran, 1);
+	assert_int_equal(n_order, 2);
+	gate_done(&g);
+	pool = work_free(pool);
+}
+
+/* The only one of its uid: the queue is as if it had never been there. */
+static void
+test_cancel_alone(void **state)
+{
+	struct test_job t[2], ended;
+	struct gate g;
+
+	pool_start(1, NULL);
+	submit(&ended, 1, false);
+	wait_readable(work_fd(pool));
+	work_cancel(pool, &ended.job); /* too late */
+	wait_done(1);
+	assert_int_equal(ended.job.ran, 1);
+	gate_close(&g, 1, false);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		submit(&t[i], 2, false);
+		work_cancel(pool, &t[i].job);
+	}
+	wait_done(3);
+	submit(&t[0], 2, false);
+	submit(&t[1], 66, false);
+	gate_open(&g);
+	wait_done(6);
+	assert_int_equal(t[0].job.ran + t[1].job.ran, 2);
 	gate_done(&g);
 	pool = work_free(pool);
 }
@@ -439,7 +560,8 @@ ctx_free(void *ctx)
 static void
 test_thread_context(void **state)
 {
-	static const struct work_thread_ops ops = {ctx_new, ctx_free};
+	static const struct work_thread_ops ops = {
+		.ctx_new = ctx_new, .ctx_free = ctx_free};
 	struct test_job t[4];
 
 	ctx_made = ctx_freed = 0;
@@ -504,7 +626,7 @@ static int
 scenario_new(void *arg)
 {
 	struct work_pool *p;
-	int r = work_new(&p, 3, NULL);
+	int r = work_new(&p, 3, &three_slow);
 
 	if (r == 0)
 		work_free(p);
@@ -517,6 +639,9 @@ test_new_fails_cleanly(void **state)
 	struct work_pool *p;
 
 	assert_int_equal(work_new(&p, 0, NULL), -EINVAL);
+	assert_int_equal(
+		work_new(&p, 1, &(struct work_thread_ops){.slow_threads = 17}),
+		-EINVAL);
 	assert_int_equal(failalloc_each(scenario_new, NULL), 1);
 }
 
@@ -567,7 +692,10 @@ main(void)
 		cmocka_unit_test(test_one_users_jobs_keep_their_order),
 		cmocka_unit_test(test_one_slow_job_at_a_time),
 		cmocka_unit_test(test_many_slow_jobs),
-		cmocka_unit_test(test_one_thread_serves_both_kinds),
+		cmocka_unit_test(test_slow_jobs_of_others),
+		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_cancel_behind),
+		cmocka_unit_test(test_cancel_alone),
 		cmocka_unit_test(test_stop_gives_all_jobs_back),
 		cmocka_unit_test(test_stop_while_stopping),
 		cmocka_unit_test(test_done_frees_and_submits),
