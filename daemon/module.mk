@@ -91,8 +91,10 @@ WEB_WRAP := -Wl,--wrap=syscall -Wl,--wrap=hashed_get \
 	-Wl,--wrap=hashed_give_back -Wl,--wrap=hashed_want
 test_web_EXTRA := $(WEB_SITE)
 test_web_reply_EXTRA := $(WEB_SITE)
+test_web_stall_EXTRA := $(WEB_SITE)
 fuzz_web_path_LIBS := net core store codec common
-$(B)/tests/unit/test_web $(B)/tests/unit/test_web_reply: \
+$(B)/tests/unit/test_web $(B)/tests/unit/test_web_reply \
+$(B)/tests/unit/test_web_stall: \
 	LDFLAGS += $(WEB_WRAP) -Wl,--wrap=fd_may_stall -Wl,--wrap=fd_close_foreign
 $(B)/tests/fuzz/replay_web_path $(B)/tests/fuzz/fuzz_web_path: \
 	LDFLAGS += $(WEB_WRAP)

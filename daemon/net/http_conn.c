@@ -399,12 +399,19 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* What services call */
 
+bool
+http_conn_is_unanswered(const struct http_conn *c)
+{
+	return c->state == HTTP_CONN_HANDLING ||
+		(c->state == HTTP_CONN_COLD && http_output_is_whole(c));
+}
+
 void
 http_conn_answer(struct http_conn *c, const struct http_answer *a)
 {
 	if (c->state == HTTP_CONN_GONE)
 		return;
-	assert(c->state == HTTP_CONN_HANDLING);
+	assert(http_conn_is_unanswered(c));
 	c->state = http_output_set(c, a) ? HTTP_CONN_SENDING : HTTP_CONN_GONE;
 	if (!c->running)
 		loop_defer(c->set->loop, &c->again);

@@ -96,7 +96,10 @@ const struct parse_addr *http_conn_peer(const struct http_conn *);
 void http_conn_set_user(struct http_conn *, void *);
 void *http_conn_user(const struct http_conn *);
 
+/* Also in place of an answer of which nothing has left yet, while cold() waits
+ * for http_conn_warmed(): that must not follow any more. */
 void http_conn_answer(struct http_conn *, const struct http_answer *);
+bool http_conn_is_unanswered(const struct http_conn *);
 /* What cold() asked for has been read, or cannot be, which will be found out.
  * bytes: the first len of it (> 0) are here and stay until cold() is called
  * again or ended is; the file is not touched for them.  NULL: they are sent

@@ -142,6 +142,8 @@ bool http_output_refuse(struct http_conn *);
  * whether any byte left. */
 enum http_send http_output_send(
 	struct http_conn *, uint64_t *share, bool *ret_progress);
+/* Nothing of it has left. */
+bool http_output_is_whole(const struct http_conn *);
 /* Some time has passed: what was in memory may not be any more. */
 void http_output_cools(struct http_conn *);
 /* "100 Continue".  false: cannot be said. */

@@ -367,6 +367,12 @@ http_output_send(struct http_conn *c, uint64_t *share, bool *ret_progress)
 	return HTTP_SEND_DONE;
 }
 
+bool
+http_output_is_whole(const struct http_conn *c)
+{
+	return c->out.text == c->out.head.data && c->out.text_sent == 0;
+}
+
 void
 http_output_cools(struct http_conn *c)
 {

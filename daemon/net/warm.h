@@ -32,7 +32,7 @@ struct warm {
 	int fd; /* stays open until done */
 	uint64_t offset;
 	uint64_t len;
-	uint32_t uid;  /* WARM_FOR_... */
+	uint32_t uid;  /* WARM_FOR_..., or ENV_PLACE() */
 	uint8_t *into; /* for the bytes; NULL: the page cache is enough */
 	size_t got;    /* of them, when done */
 	void (*done)(struct warm *);

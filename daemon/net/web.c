@@ -28,8 +28,11 @@
  * root can put another way there meanwhile: it may not be a long one, and where
  * it leads to something that is mounted there, a worker goes on.
  *
- * Where the file system may stall, workers do all of it, one after the other:
- * they open, look, read what is sent, and close.
+ * Where the file system may stall, workers do all of it: they open, look, read
+ * what is sent, and close, one after the other for each file system, which is
+ * known by its device before it is asked for anything.  A request whose turn
+ * does not come, or does not end, has a time-out; it is answered, and what a
+ * worker has of it comes home later, or never.
  */
 #include "daemon/net/web.h"
 
@@ -53,6 +56,7 @@
 #define REQUESTS_KEPT 64u /* unused ones */
 #define LATELY_S      10
 #define BODY_MAX      4096u /* of a GET: not looked at */
+#define RETRY_AFTER_S "30"
 /* Of a file that may stall: so much each connection may hold. */
 #define SLOW_WINDOW (128u << 10)
 
@@ -82,6 +86,7 @@ request_new(struct web *w, struct http_conn *c, struct web_root *root)
 	r->conn = c;
 	r->root = web_root_ref(root);
 	r->min_size = w->min_size;
+	r->place = root->dev;
 	r->is_get = http_conn_method(c) == HTTP_GET;
 	r->fd = -1;
 	w->n_running++;
@@ -103,15 +108,53 @@ request_keep(struct web_request *r)
 }
 
 static void
+patience_begin(struct web_request *r)
+{
+	struct web *w = r->web;
+
+	r->patience_end_ms = loop_now_ms() + w->patience_ms;
+	if (TAILQ_EMPTY(&w->patient))
+		loop_alarm_start(&w->patience, w->patience_ms);
+	TAILQ_INSERT_TAIL(&w->patient, r, patience);
+}
+
+/* The alarm goes off in vain, rather than that it is moved each time. */
+static void
+patience_end(struct web_request *r)
+{
+	if (r->patience_end_ms != 0)
+		TAILQ_REMOVE(&r->web->patient, r, patience);
+	r->patience_end_ms = 0;
+}
+
+/* Before the worker has it. */
+static void
+work_begins(struct web_request *r, struct env_job *job, bool slow)
+{
+	r->at_work = job;
+	service_hold(r->web->service);
+	if (slow && r->conn != NULL)
+		patience_begin(r);
+}
+
+/* As whose a worker does something that is not slow, or is. */
+static uint32_t
+turn_of(const struct web_request *r, bool slow, uint32_t quick)
+{
+	return slow ? ENV_PLACE(r->place) : quick;
+}
+
+static void
 job_start(struct web_request *r, void (*run)(struct env_job *, struct bulk *),
 	void (*done)(struct env_job *, bool), bool slow)
 {
 	struct web *w = r->web;
 
-	r->job = (struct env_job){
-		.run = run, .done = done, .uid = WEB_OPENS, .slow = slow};
-	r->reading = true;
-	service_hold(w->service);
+	r->job = (struct env_job){.run = run,
+		.done = done,
+		.uid = turn_of(r, slow, WEB_OPENS),
+		.slow = slow};
+	work_begins(r, &r->job, slow);
 	w->env->ops->job(w->env->ctx, &r->job);
 }
 
@@ -141,6 +184,7 @@ closed(struct env_job *job, bool ran)
 static void
 request_free(struct web_request *r)
 {
+	r->conn = NULL;
 	web_request_drop_hashes(r);
 	web_multi_free(r->multi);
 	free(r->path);
@@ -280,6 +324,7 @@ take_found(struct web_request *r)
 {
 	r->fd = r->found.fd;
 	r->slow = r->root->slow || r->found.slow;
+	r->place = r->found.st.st_dev;
 }
 
 static void
@@ -355,7 +400,8 @@ job_ended(struct web_request *r)
 	struct service *service = r->web->service;
 	bool gone = r->conn == NULL;
 
-	r->reading = false;
+	patience_end(r);
+	r->at_work = NULL;
 	/* That may be a job, too: the service is not let go between the two. */
 	if (gone)
 		request_free(r);
@@ -365,7 +411,6 @@ job_ended(struct web_request *r)
 
 static void open_done(struct env_job *job, bool ran);
 
-/* Where files are that may stall, only one worker opens any. */
 static void
 open_by_worker(struct web_request *r, enum web_effort effort)
 {
@@ -387,6 +432,7 @@ open_done(struct env_job *job, bool ran)
 	if (!job_ended(r))
 		return;
 	if (r->result == -EXDEV && r->effort == WEB_NEARBY) {
+		r->place = r->found.beyond;
 		open_by_worker(r, WEB_ANYWHERE);
 		return;
 	}
@@ -548,6 +594,24 @@ on_request(void *ctx, struct http_conn *c)
 	request_open(r, w->path);
 }
 
+/* The connection has nothing to do with it any more.  What still waits for its
+ * turn does not wait longer, so that nothing piles up behind what stalls. */
+static void
+leave(struct web_request *r)
+{
+	struct web *w = r->web;
+
+	r->conn = NULL;
+	patience_end(r);
+	if (r->waits)
+		hashed_give_back(&r->ask);
+	r->waits = false;
+	if (r->at_work != NULL)
+		w->env->ops->job_cancel(w->env->ctx, r->at_work);
+	else
+		request_free(r);
+}
+
 static void
 on_ended(void *ctx, struct http_conn *c, bool whole)
 {
@@ -559,12 +623,41 @@ on_ended(void *ctx, struct http_conn *c, bool whole)
 	counters = &r->web->counters;
 	*(r->described ? &counters->encoded_bytes : &counters->plain_bytes) +=
 		http_conn_span_sent(c);
-	r->conn = NULL;
-	if (r->waits)
-		hashed_give_back(&r->ask);
-	r->waits = false;
-	if (!r->reading)
-		request_free(r);
+	leave(r);
+}
+
+/* Its file system did not answer. */
+static void
+give_up(struct web_request *r)
+{
+	struct web *w = r->web;
+	struct http_conn *c = r->conn;
+
+	w->counters.stalled++;
+	if (!http_conn_is_unanswered(c)) {
+		patience_end(r);
+		http_conn_abort(c);
+		return;
+	}
+	http_conn_set_user(c, NULL);
+	leave(r);
+	web_head_begin(&w->head, web_now_s(w));
+	web_head_put(&w->head, "Retry-After: " RETRY_AFTER_S);
+	refuse(w, c, 503);
+}
+
+static void
+on_patience(struct loop_alarm *a)
+{
+	struct web *w = container_of(a, struct web, patience);
+	uint64_t now = loop_now_ms();
+	struct web_request *r;
+
+	while ((r = TAILQ_FIRST(&w->patient)) != NULL &&
+		r->patience_end_ms <= now)
+		give_up(r);
+	if (r != NULL)
+		loop_alarm_start(a, r->patience_end_ms - now);
 }
 
 static void
@@ -595,12 +688,11 @@ on_cold(void *ctx, struct http_conn *c, uint64_t offset, uint64_t len)
 		.fd = r->fd,
 		.offset = offset,
 		.len = r->slow ? MIN_OF(len, SLOW_WINDOW) : len,
-		.uid = WARM_FOR_WEB,
+		.uid = turn_of(r, r->slow, WARM_FOR_WEB),
 		.into = r->window,
 		.done = warmed,
 	};
-	r->reading = true;
-	service_hold(r->web->service);
+	work_begins(r, &r->warm.job, r->slow);
 	warm_start(&r->warm, r->web->env, r->slow);
 }
 
@@ -622,6 +714,9 @@ web_new(struct loop *loop, struct service *service, const struct env *env,
 	w->env = env;
 	env->ops->random(env->ctx, &w->secret, sizeof(w->secret));
 	LIST_INIT(&w->unused);
+	TAILQ_INIT(&w->patient);
+	loop_alarm_init(&w->patience, loop, on_patience);
+	w->patience_ms = WEB_PATIENCE_MS;
 	web_head_init(&w->head);
 	web_roots_init(&w->roots, service, env);
 	w->http = (struct http_service){
@@ -641,6 +736,8 @@ int
 web_configure(struct web *w, const struct web_settings *settings)
 {
 	w->min_size = settings->min_size;
+	w->patience_ms = settings->patience_ms != 0 ? settings->patience_ms
+						    : WEB_PATIENCE_MS;
 	memset(w->lately, 0, sizeof(w->lately));
 	return web_roots_set(&w->roots, settings->root, web_now_s(w));
 }
@@ -665,6 +762,7 @@ web_free(struct web *w)
 	if (w == NULL)
 		return NULL;
 	assert(w->n_running == 0);
+	loop_alarm_stop(&w->patience);
 	while ((r = LIST_FIRST(&w->unused)) != NULL) {
 		LIST_REMOVE(r, link);
 		free(r);

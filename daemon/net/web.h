@@ -18,7 +18,11 @@ struct web;
 struct web_settings {
 	const char *root;  /* absolute path of a folder; NULL: 503 to all */
 	uint64_t min_size; /* files up to this are never encoded */
+	/* So long a request waits for a file system that may stall, each time
+	 * that it is asked for something.  0: WEB_PATIENCE_MS. */
+	uint32_t patience_ms;
 };
+#define WEB_PATIENCE_MS 20000u
 
 #define WEB_COUNTERS(X) \
 	X(answers) \
@@ -28,7 +32,8 @@ struct web_settings {
 	X(described_bytes) \
 	X(make_hash) \
 	X(missing_data) \
-	X(not_found)
+	X(not_found) \
+	X(stalled)
 
 struct web_counters {
 #define X(name) uint64_t name;

@@ -7,6 +7,10 @@
  * known.  A worker does the rest: what is on the root's own file system, which
  * is all that most roots have, and then what may be on one that stalls.
  *
+ * What does not answer must hold up nothing but itself, so which file system
+ * that is has to be known before it is asked.  openat2() does not tell; walking
+ * the root's part of the way again does.
+ *
  * Where there is no openat2(), behind a filter of system calls such as that of
  * RestrictSUIDSGID= (ENOSYS) or of older containers (EPERM), it walks by
  * itself; also when openat2() cannot tell whether ".." stayed beneath, since
@@ -45,6 +49,7 @@ struct how {
 	int root;
 	enum web_effort effort;
 	bool walk;
+	dev_t *beyond;
 };
 
 static int
@@ -62,7 +67,7 @@ static int
 open_at_once(const struct how *how, const char *path)
 {
 	int fd = how->walk
-		? web_walk(how->root, path, FLAGS, WEB_AT_ONCE)
+		? web_walk(how->root, path, FLAGS, WEB_AT_ONCE, how->beyond)
 		: beneath(how->root, path, RESOLVE_CACHED | RESOLVE_NO_XDEV);
 
 	if (fd == -EINVAL || fd == -EXDEV)
@@ -78,8 +83,9 @@ open_patiently(const struct how *how, const char *path)
 
 	for (unsigned i = 0; i < TIMES && fd == -EAGAIN && !how->walk; i++)
 		fd = beneath(how->root, path, near ? RESOLVE_NO_XDEV : 0);
-	if (fd == -EAGAIN || fd == -ENOSYS || fd == -EPERM)
-		fd = web_walk(how->root, path, FLAGS, how->effort);
+	if (fd == -EAGAIN || fd == -ENOSYS || fd == -EPERM ||
+		(near && fd == -EXDEV))
+		fd = web_walk(how->root, path, FLAGS, how->effort, how->beyond);
 	return fd;
 }
 
@@ -118,11 +124,13 @@ int
 web_open(int root, const char *path, enum web_effort effort, bool walk,
 	struct web_found *ret_found)
 {
-	const struct how how = {root, effort, walk};
+	const struct how how = {root, effort, walk, &ret_found->beyond};
 	size_t len = strlen(path);
 	bool index = len == 0 || path[len - 1] == '/';
-	AUTO_FD int fd = index ? open_index(&how, path) : open_path(&how, path);
+	AUTO_FD int fd = -1;
 
+	ret_found->beyond = 0;
+	fd = index ? open_index(&how, path) : open_path(&how, path);
 	if (fd < 0)
 		return err_pass(fd);
 	ret_found->slow = effort == WEB_ANYWHERE && fd_may_stall(fd) != 0;

@@ -13,6 +13,9 @@ struct web_found {
 	int fd;
 	struct stat st;
 	bool slow; /* its file system may stall */
+	/* Where only -EXDEV (nearby) is the result: the device of what is
+	 * mounted on the way; 0: not known. */
+	dev_t beyond;
 };
 
 /* How much may be done to find it. */

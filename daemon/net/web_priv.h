@@ -13,6 +13,7 @@
 #include "daemon/core/hashed.h"
 #include "daemon/core/service.h"
 #include "daemon/net/http_conn.h"
+#include "daemon/net/loop.h"
 #include "daemon/net/warm.h"
 #include "daemon/net/web.h"
 #include "daemon/net/web_answer.h"
@@ -39,6 +40,11 @@ struct web {
 	LIST_HEAD(, web_request) unused;
 	unsigned n_unused;
 	unsigned n_running; /* requests that are not ended */
+	/* Those for which a file system that may stall is asked, the longest
+	 * waiting first, each for so long. */
+	TAILQ_HEAD(, web_request) patient;
+	struct loop_alarm patience;
+	uint32_t patience_ms;
 };
 
 struct web_request {
@@ -48,12 +54,15 @@ struct web_request {
 	struct web_root *root;
 	uint64_t min_size; /* as the settings were when it came, like root */
 	bool waits;        /* for hashes */
-	bool reading;      /* a worker has it: warm, or job */
 	bool is_get;
+	struct env_job *at_work;           /* a worker has it: warm, or job */
+	TAILQ_ENTRY(web_request) patience; /* while it has an end */
+	uint64_t patience_end_ms;          /* 0: it has none */
 	/* the file */
 	char *path; /* for the worker */
 	int fd;
 	bool slow; /* its file system may stall */
+	dev_t place;
 	struct stat st;
 	const char *type;
 	struct env_job job;

@@ -41,6 +41,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/buf.h"
@@ -67,6 +68,7 @@ struct walk {
 	int flags;
 	enum web_effort effort;
 	uint64_t mount; /* of the root, unless anywhere */
+	dev_t *beyond;
 	unsigned links;
 	unsigned steps;
 };
@@ -223,7 +225,10 @@ check_near(const struct walk *w, int fd)
 		return err_pass(r);
 	if (S_ISLNK(at.stx_mode))
 		return err_new(-ELOOP);
-	return at.stx_mnt_id == w->mount ? 0 : err_new(-EXDEV);
+	if (at.stx_mnt_id == w->mount)
+		return 0;
+	*w->beyond = makedev(at.stx_dev_major, at.stx_dev_minor);
+	return err_new(-EXDEV);
 }
 
 static int
@@ -335,10 +340,14 @@ begin(struct walk *w, const char *path)
 }
 
 int
-web_walk(int root, const char *path, int flags, enum web_effort effort)
+web_walk(int root, const char *path, int flags, enum web_effort effort,
+	dev_t *ret_beyond)
 {
-	struct walk w = {
-		.root = root, .folder = root, .flags = flags, .effort = effort};
+	struct walk w = {.root = root,
+		.folder = root,
+		.flags = flags,
+		.effort = effort,
+		.beyond = ret_beyond};
 	int fd = -1, r;
 
 	buf_init(&w.rest, TEXT_MAX);

@@ -8,7 +8,9 @@
 /* What openat2() with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS would do, for
  * flags without O_CREAT, O_PATH and O_NOFOLLOW.  Less than WEB_ANYWHERE: with
  * RESOLVE_NO_XDEV, too.  At once: a long way is -EAGAIN, but the disk of the
- * root is waited for.  A descriptor, or -errno. */
-int web_walk(int root, const char *path, int flags, enum web_effort effort);
+ * root is waited for.  A descriptor, or -errno; with -EXDEV ret_beyond may be
+ * set to the device of what is mounted on the way. */
+int web_walk(int root, const char *path, int flags, enum web_effort effort,
+	dev_t *ret_beyond);
 
 #endif

@@ -640,76 +640,6 @@ test_open_gone(void **state)
 	assert_true(service_idle(site.service));
 }
 
-/* Where somebody's server may not answer, nothing is done on the loop: neither
- * opening, nor reading, nor closing. */
-static void
-test_slow_root(void **state)
-{
-	web_site_text("a", "x");
-	web_site_stamp("a", stamp);
-	web_site_stall();
-	for (unsigned i = 1; i < 4; i++) {
-		web_site_get("/a", "");
-		web_site_expect_head(
-			"200 OK", 1, "application/octet-stream", stamp);
-		talk_expect(&site.talk, "x");
-		talk_settle(site.loop);
-		assert_int_equal(site.opened, 3 * i);
-		assert_int_equal(site.opened_slow, 3 * i);
-	}
-}
-
-/* What was read is what is sent, whatever the file system would say of it
- * now. */
-static void
-test_slow_bytes(void **state)
-{
-	char fields[512];
-
-	web_site_big("big", 300000);
-	web_site_stamp("big", stamp);
-	snprintf(fields, sizeof(fields), "%s%s", stamp, SITE_VARY);
-	web_site_stall();
-	site.by_hand = true;
-	web_site_get("/big", "");
-	web_site_await_job(); /* open */
-	web_site_do_job();
-	web_site_await_job(); /* read */
-	web_site_do_job();
-	assert_int_equal(truncate(web_site_path("big"), 200000), 0);
-	web_site_expect_head(
-		"200 OK", 300000, "application/octet-stream", fields);
-	web_site_expect_bytes(0, 128 << 10);
-	web_site_await_job();
-	web_site_do_job();
-	web_site_expect_bytes(128 << 10, 200000 - (128 << 10));
-	web_site_await_job(); /* nothing is there any more */
-	web_site_do_job();
-	talk_expect_end(&site.talk);
-	web_site_await_job(); /* close */
-	web_site_do_job();
-	assert_int_equal(site.opened, 5);
-	assert_int_equal(site.opened_slow, 5);
-}
-
-/* A file that came when nobody wanted it any more is closed by a worker. */
-static void
-test_slow_gone(void **state)
-{
-	web_site_text("a", "x");
-	web_site_stall();
-	site.by_hand = true;
-	web_site_get("/a", "");
-	web_site_await_job();
-	http_server_close_all(site.server);
-	web_site_do_job();
-	assert_false(service_idle(site.service));
-	assert_int_equal(site.n_jobs, 1);
-	assert_true(site.jobs[0]->slow);
-	web_site_do_job();
-	assert_true(service_idle(site.service));
-}
-
 /* Settings are read again just when the root is away. */
 static void
 test_root_away(void **state)
@@ -966,12 +896,9 @@ main(void)
 		TEST(test_cold),
 		TEST(test_cold_gone),
 		TEST(test_no_openat2),
-		TEST(test_slow_bytes),
-		TEST(test_slow_gone),
 		TEST(test_root_away),
 		TEST(test_hosts_of_nothing),
 		TEST(test_open_gone),
-		TEST(test_slow_root),
 		TEST(test_no_root),
 		TEST(test_root_replaced),
 		TEST(test_root_configured),

@@ -133,7 +133,7 @@ by_kernel(const char *path)
 static struct outcome
 by_walk(const char *path)
 {
-	return outcome_of(web_walk(t.root, path, FLAGS, WEB_ANYWHERE));
+	return outcome_of(web_walk(t.root, path, FLAGS, WEB_ANYWHERE, NULL));
 }
 
 static void
@@ -681,11 +681,21 @@ test_index(void **state)
 	assert_int_equal(try_open(text, WEB_ANYWHERE, false), -ENAMETOOLONG);
 }
 
+static dev_t
+beyond(const char *path, bool walk)
+{
+	struct web_found w = {.beyond = 1};
+
+	assert_int_equal(web_open(t.root, path, WEB_NEARBY, walk, &w), -EXDEV);
+	return w.beyond;
+}
+
 /* Another file system beneath the root is not for the loop. */
 static void
 test_mount(void **state)
 {
 	char path[128], from[128], to[128];
+	struct stat st;
 
 	snprintf(path, sizeof(path), "%s/root/mount", t.path);
 	make_folder("mount");
@@ -697,6 +707,14 @@ test_mount(void **state)
 	assert_int_equal(try_open("mount/file", WEB_ANYWHERE, true), 0);
 	assert_int_equal(try_open("mount/file", WEB_NEARBY, false), -EXDEV);
 	assert_int_equal(try_open("mount/file", WEB_NEARBY, true), -EXDEV);
+	/* which is told, though nothing was asked of it */
+	assert_int_equal(fstatat(t.root, "mount/file", &st, 0), 0);
+	for (unsigned walk = 0; walk < 2; walk++) {
+		assert_int_equal(beyond("mount/file", walk), st.st_dev);
+		assert_int_equal(beyond("mount/", walk), st.st_dev);
+		assert_int_equal(beyond("mount/none", walk), st.st_dev);
+		assert_int_equal(beyond("../secret", walk), 0);
+	}
 	if (t.has_openat2)
 		assert_int_equal(
 			try_open("mount/file", WEB_AT_ONCE, false), -EAGAIN);
@@ -711,6 +729,7 @@ test_mount(void **state)
 		const char *name = i & 1 ? "link" : "file";
 
 		assert_int_equal(try_open(name, WEB_NEARBY, i & 2), -EXDEV);
+		assert_int_equal(beyond(name, i & 2), st.st_dev);
 		assert_int_equal(try_open(name, WEB_AT_ONCE, true), -EAGAIN);
 		assert_int_equal(try_open(name, WEB_ANYWHERE, i & 2), 0);
 	}
@@ -748,7 +767,7 @@ test_long_way(void **state)
 static int
 walk_scenario(void *arg)
 {
-	int fd = web_walk(t.root, arg, FLAGS, WEB_ANYWHERE);
+	int fd = web_walk(t.root, arg, FLAGS, WEB_ANYWHERE, NULL);
 
 	if (fd >= 0)
 		close(fd);

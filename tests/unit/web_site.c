@@ -190,6 +190,11 @@ web_site_do_job(void)
 static void
 on_work(struct loop_deferred *d)
 {
+	while (site.n_cancelled > 0) {
+		struct env_job *job = site.cancelled[--site.n_cancelled];
+
+		job->done(job, false);
+	}
 	while (site.n_jobs > 0 && !site.by_hand)
 		web_site_do_job();
 }
@@ -206,10 +211,26 @@ take_job(void *ctx, struct env_job *job)
 	net_wait_check();
 }
 
+/* One of them runs, and the others wait. */
+static void
+cancel_job(void *ctx, struct env_job *job)
+{
+	assert_true(site.n_jobs > 0);
+	site.cancels++;
+	for (size_t i = 1; i < site.n_jobs; i++) {
+		if (site.jobs[i] != job)
+			continue;
+		site.jobs[i] = site.jobs[--site.n_jobs];
+		site.cancelled[site.n_cancelled++] = job;
+		loop_defer(site.loop, &site.work);
+	}
+}
+
 void
 web_site_stall(void)
 {
-	struct web_settings settings = {.min_size = SITE_MIN};
+	struct web_settings settings = {
+		.min_size = SITE_MIN, .patience_ms = site.patience_ms};
 
 	site.stalls = true;
 	assert_int_equal(web_configure(site.web, &settings), 0);
@@ -245,6 +266,7 @@ static const struct env_ops env_ops = {
 	.wall_ms = wall_ms,
 	.random = fill,
 	.job = take_job,
+	.job_cancel = cancel_job,
 	.timer_changed = timer_changed,
 };
 
@@ -321,8 +343,11 @@ web_site_teardown(void **state)
 {
 	talk_end(&site.talk);
 	http_server_free(site.server);
-	while (site.n_jobs > 0)
-		web_site_do_job();
+	site.by_hand = false;
+	do
+		on_work(&site.work);
+	while (site.n_jobs > 0 || site.n_cancelled > 0);
+	loop_undefer(site.loop, &site.work);
 	assert_int_equal(site.lent, 0);
 	assert_null(site.waiting);
 	service_ready(site.service, false);

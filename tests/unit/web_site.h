@@ -45,13 +45,17 @@ struct web_site {
 	bool by_hand; /* jobs wait for web_site_do_job() */
 	size_t n_jobs;
 	struct env_job *jobs[SITE_JOBS];
+	struct env_job *cancelled[SITE_JOBS]; /* but not ended */
+	size_t n_cancelled;
+	unsigned cancels;
 	struct loop_deferred work;
 	unsigned opened; /* jobs so far */
 	unsigned opened_slow;
 	/* the system */
 	bool no_openat2;
 	bool stalls; /* each file system may */
-	bool cold;   /* nothing is in the page cache, until it was read */
+	uint32_t patience_ms;
+	bool cold; /* nothing is in the page cache, until it was read */
 	/* hashed.h */
 	enum hashed_result hashes; /* what is said */
 	enum hashed_result then;   /* after HASHED_LATER */
