@@ -36,6 +36,8 @@
 #define CONNS_LEAST           1024u
 #define CONNS_OF_ONE_LEAST    64u /* iPXE opens 32 */
 #define CONNS_FOR_EACH_UPLOAD 2u
+/* All hosts of a link may have one prefix. */
+#define CONNS_PER_PREFIX_PART 4u
 
 struct network {
 	struct netif *netif;
@@ -168,6 +170,8 @@ configure_server(struct network *n, const struct conf *c)
 
 	limits.conns = MAX_OF(CONNS_LEAST, CONNS_FOR_EACH_UPLOAD * uploads);
 	limits.conns_per_address = MAX_OF(CONNS_OF_ONE_LEAST, uploads);
+	limits.conns_per_prefix = MAX_OF(
+		limits.conns / CONNS_PER_PREFIX_PART, limits.conns_per_address);
 	limits.conn.stall_ms = (uint32_t)(c->upload_timeout_us / US_PER_MS);
 	http_server_configure(n->server, &limits);
 }

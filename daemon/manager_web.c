@@ -50,6 +50,7 @@ web_site_new(struct web_site **ret, const struct web_site_params *p)
 		return err_new(-ENOMEM);
 	limits.conns = CONNS;
 	limits.conns_per_address = CONNS_PER_ADDRESS;
+	limits.conns_per_prefix = CONNS_PER_ADDRESS;
 	limits.conn.dated = true;
 	w->service = p->service;
 	w->server = http_server_new(p->loop, &limits);

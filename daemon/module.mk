@@ -55,6 +55,7 @@ net_SRC := \
 	daemon/net/http_conn_read.c \
 	daemon/net/http_conn_send.c \
 	daemon/net/http_date.c \
+	daemon/net/http_host.c \
 	daemon/net/http_link.c \
 	daemon/net/http_server.c \
 	daemon/net/loop.c \

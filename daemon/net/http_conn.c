@@ -57,6 +57,24 @@
 #define LINGER_MS  1000u
 #define LINGER_MAX (1u << 20) /* bytes */
 
+/* Lists */
+
+static struct http_conn_list *
+list_of(struct http_conn *c)
+{
+	if (c->listed_idle)
+		return &c->set->idle;
+	return c->owner != NULL ? &c->owner->busy : &c->set->rest.busy;
+}
+
+static void
+list_last(struct http_conn *c, bool idle)
+{
+	TAILQ_REMOVE(list_of(c), c, link);
+	c->listed_idle = idle;
+	TAILQ_INSERT_TAIL(list_of(c), c, link);
+}
+
 /* Time */
 
 static void
@@ -159,6 +177,7 @@ answer_ended(struct http_conn *c, bool whole)
 static void
 answer_sent(struct http_conn *c)
 {
+	c->served = true;
 	want_write(c, false);
 	answer_ended(c, true);
 	if (c->state == HTTP_CONN_GONE)
@@ -189,8 +208,11 @@ static bool
 step_send(struct http_conn *c, uint64_t *share)
 {
 	bool progress;
+	enum http_send result = http_output_send(c, share, &progress);
 
-	switch (http_output_send(c, share, &progress)) {
+	if (progress && !c->listed_idle)
+		list_last(c, false);
+	switch (result) {
 	case HTTP_SEND_DONE:
 		answer_sent(c);
 		return true;
@@ -292,11 +314,8 @@ settle(struct http_conn *c)
 		c->in.timed = true;
 		set_due(c, set->limits.request_ms);
 	}
-	if (!idle && !c->listed_idle)
-		return;
-	TAILQ_REMOVE(c->listed_idle ? &set->idle : &set->busy, c, link);
-	TAILQ_INSERT_TAIL(idle ? &set->idle : &set->busy, c, link);
-	c->listed_idle = idle;
+	if (idle || c->listed_idle)
+		list_last(c, idle);
 }
 
 static void
@@ -466,7 +485,7 @@ http_conn_set_init(struct http_conn_set *set, struct loop *loop)
 	memset(set, 0, sizeof(*set));
 	set->loop = loop;
 	TAILQ_INIT(&set->idle);
-	TAILQ_INIT(&set->busy);
+	TAILQ_INIT(&set->rest.busy);
 }
 
 void
@@ -474,14 +493,15 @@ http_conn_set_close(struct http_conn_set *set)
 {
 	struct http_conn *c;
 
-	while ((c = TAILQ_FIRST(&set->busy)) != NULL)
+	while ((c = TAILQ_FIRST(&set->rest.busy)) != NULL)
 		http_conn_free(c);
 	while ((c = TAILQ_FIRST(&set->idle)) != NULL)
 		http_conn_free(c);
 }
 
 static bool
-conn_init(struct http_conn *c, const struct parse_addr *peer, void *owner)
+conn_init(struct http_conn *c, const struct parse_addr *peer,
+	struct http_conn_owner *owner)
 {
 	struct event_base *base = loop_base(c->set->loop);
 
@@ -501,7 +521,7 @@ conn_init(struct http_conn *c, const struct parse_addr *peer, void *owner)
 
 int
 http_conn_new(struct http_conn_set *set, int fd, const struct parse_addr *peer,
-	void *owner)
+	struct http_conn_owner *owner)
 {
 	struct http_conn *c = calloc(1, sizeof(*c));
 
@@ -545,7 +565,7 @@ http_conn_free(struct http_conn *c)
 		fd_close_local(c->fd);
 	else
 		close(c->fd);
-	TAILQ_REMOVE(c->listed_idle ? &set->idle : &set->busy, c, link);
+	TAILQ_REMOVE(list_of(c), c, link);
 	set->n_conns--;
 	if (set->closed != NULL)
 		set->closed(set, c);
@@ -555,10 +575,16 @@ http_conn_free(struct http_conn *c)
 	return NULL;
 }
 
-void *
+struct http_conn_owner *
 http_conn_owner(const struct http_conn *c)
 {
 	return c->owner;
+}
+
+bool
+http_conn_is_served(const struct http_conn *c)
+{
+	return c->served;
 }
 
 struct http_conn *

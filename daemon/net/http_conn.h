@@ -124,8 +124,8 @@ struct http_conn_limits {
 struct http_counters {
 	uint64_t accepted;
 	uint64_t filtered;  /* not allowed */
-	uint64_t crowded;   /* over a limit of connections */
-	uint64_t displaced; /* idle ones closed to make room */
+	uint64_t crowded;   /* over a limit, also if another made room */
+	uint64_t displaced; /* closed to make room for another */
 	uint64_t requests;
 	uint64_t refused;   /* without asking a service */
 	uint64_t timed_out; /* idle ones excepted */
@@ -134,13 +134,20 @@ struct http_counters {
 
 TAILQ_HEAD(http_conn_list, http_conn);
 
+/* Those that belong together, as the server sees it. */
+struct http_conn_owner {
+	/* Not the idle ones.  First the one of which nothing has been sent, and
+	 * no request begun, for the longest time. */
+	struct http_conn_list busy;
+};
+
 struct http_conn_set {
 	struct loop *loop;
 	struct http_conn_limits limits;
 	struct http_counters counters;
 	unsigned n_conns;
-	struct http_conn_list idle; /* the longest idle one first */
-	struct http_conn_list busy;
+	struct http_conn_list idle;  /* the longest idle one first */
+	struct http_conn_owner rest; /* those without an owner */
 	const struct http_service *(*route)(
 		struct http_conn_set *, const char *path, size_t len);
 	/* One is about to be freed.  May be NULL. */
@@ -148,16 +155,18 @@ struct http_conn_set {
 };
 
 void http_conn_set_init(struct http_conn_set *, struct loop *);
-/* Frees all connections. */
+/* Frees all connections but the busy ones of owners. */
 void http_conn_set_close(struct http_conn_set *);
 
-/* fd: connected, non-blocking; taken over in every case.  owner: of the
- * server.  -ENOMEM. */
+/* fd: connected, non-blocking; taken over in every case.  owner: NULL, or stays
+ * as long as the connection.  -ENOMEM. */
 int http_conn_new(struct http_conn_set *, int fd, const struct parse_addr *peer,
-	void *owner);
+	struct http_conn_owner *owner);
 /* Not from inside a call of a service.  NULL. */
 struct http_conn *http_conn_free(struct http_conn *);
-void *http_conn_owner(const struct http_conn *);
+struct http_conn_owner *http_conn_owner(const struct http_conn *);
+/* It has had an answer. */
+bool http_conn_is_served(const struct http_conn *);
 /* In its list. */
 struct http_conn *http_conn_next(const struct http_conn *);
 

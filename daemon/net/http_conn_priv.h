@@ -73,7 +73,7 @@ struct http_output {
 struct http_conn {
 	struct http_conn_set *set;
 	TAILQ_ENTRY(http_conn) link;
-	void *owner;
+	struct http_conn_owner *owner;
 	int fd;
 	enum http_conn_state state;
 	bool running;
@@ -81,6 +81,7 @@ struct http_conn {
 	bool reading; /* readable is added */
 	bool writing; /* writable is added */
 	bool listed_idle;
+	bool served;
 	struct event readable;
 	struct event writable;
 	struct loop_deferred again;

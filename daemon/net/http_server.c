@@ -6,9 +6,14 @@
  * descriptor left, accepting fails and the connection stays in the backlog,
  * where it would be found again at once: the listener pauses for a moment.
  *
- * Addresses are counted while they have a connection.  At the limit of all
- * connections the one that has been idle longest makes room; is none idle, the
- * new one is closed.
+ * Each host (http_host.h) may have so many connections, and more of them are
+ * closed.  At the limit of all connections the one that has been idle longest
+ * makes room.  Is none idle, the host with the most connections gives up the
+ * one that has had nothing for the longest time, for a host that has no more
+ * than half as many, the new one included.  Else the new one is closed.  So a
+ * few hosts that keep all places busy shut nobody out; nor can they by coming
+ * again and again: a new connection whose request is still to come is idle only
+ * for those who have no more than its host has.
  */
 #include "daemon/net/http_server.h"
 
@@ -27,21 +32,13 @@
 #include "common/close.h"
 #include "common/err.h"
 #include "common/macros.h"
+#include "daemon/net/http_host.h"
 #include "daemon/net/loop.h"
 
 #define ACCEPTS_PER_PASS 64
 #define BACKLOG          4096
 #define PAUSE_MS         100
-#define HOST_SLOTS       256u
-
-/* An address with connections. */
-struct http_host {
-	LIST_ENTRY(http_host) link;
-	uint8_t key[16];
-	unsigned n_conns;
-};
-
-LIST_HEAD(http_hosts, http_host);
+#define IDLE_LOOKS       16u
 
 struct http_server {
 	struct http_conn_set set;
@@ -49,7 +46,7 @@ struct http_server {
 	size_t n_services;
 	const struct http_service *services[HTTP_SERVICES_MAX];
 	LIST_HEAD(, http_listener) listeners;
-	struct http_hosts hosts[HOST_SLOTS];
+	struct http_hosts hosts;
 };
 
 struct http_listener {
@@ -79,84 +76,67 @@ unmap(struct parse_addr *a)
 	a->len = sizeof(in);
 }
 
-/* false: a family whose peers are not told apart. */
-static bool
-key_of(const struct parse_addr *a, uint8_t ret_key[16])
-{
-	const struct sockaddr_in *in = (const void *)&a->ss;
-	const struct sockaddr_in6 *in6 = (const void *)&a->ss;
-
-	memset(ret_key, 0, 16);
-	if (a->ss.ss_family == AF_INET)
-		memcpy(ret_key, &in->sin_addr, 4);
-	else if (a->ss.ss_family == AF_INET6)
-		memcpy(ret_key, &in6->sin6_addr, 16);
-	else
-		return false;
-	return true;
-}
-
-static struct http_hosts *
-slot_of(struct http_server *s, const uint8_t key[16])
-{
-	uint32_t h = 2166136261u;
-
-	for (size_t i = 0; i < 16; i++)
-		h = (h ^ key[i]) * 16777619u;
-	return &s->hosts[h % HOST_SLOTS];
-}
-
-/* Without memory for it, an entry with no connection and no place in the
- * table does not exist: NULL. */
 static struct http_host *
-host_get(struct http_server *s, const uint8_t key[16])
+host_of(const struct http_conn *c)
 {
-	struct http_hosts *slot = slot_of(s, key);
-	struct http_host *host;
+	struct http_conn_owner *owner = http_conn_owner(c);
 
-	LIST_FOREACH (host, slot, link)
-		if (memcmp(host->key, key, 16) == 0)
-			return host;
-	host = calloc(1, sizeof(*host));
-	if (host == NULL)
-		return NULL;
-	memcpy(host->key, key, 16);
-	LIST_INSERT_HEAD(slot, host, link);
-	return host;
-}
-
-static void
-host_put(struct http_host *host)
-{
-	if (host == NULL || host->n_conns > 0)
-		return;
-	LIST_REMOVE(host, link);
-	free(host);
+	return owner != NULL ? container_of(owner, struct http_host, owner)
+			     : NULL;
 }
 
 static void
 conn_closed(struct http_conn_set *set, struct http_conn *c)
 {
-	struct http_host *host = http_conn_owner(c);
+	struct http_server *s = container_of(set, struct http_server, set);
+	struct http_host *host = host_of(c);
 
-	if (host == NULL)
-		return;
-	host->n_conns--;
-	host_put(host);
+	if (host != NULL)
+		http_host_less(&s->hosts, host);
 }
 
 /* Accepting */
 
 static bool
-make_room(struct http_server *s)
+may_go(const struct http_conn *idle, const struct http_host *for_whom)
 {
+	const struct http_host *host = host_of(idle);
+
+	return http_conn_is_served(idle) || host == NULL || for_whom == NULL ||
+		host->n_conns >= for_whom->n_conns;
+}
+
+/* For one of this host, which is counted already.  Those who are not told apart
+ * neither make room nor are given any, but by who is idle. */
+static struct http_conn *
+find_dispensable(struct http_server *s, const struct http_host *host)
+{
+	struct http_conn *c = TAILQ_FIRST(&s->set.idle);
+
+	for (unsigned i = 0; c != NULL && i < IDLE_LOOKS; i++) {
+		if (may_go(c, host))
+			return c;
+		c = http_conn_next(c);
+	}
+	if (host == NULL)
+		return NULL;
+	host = http_host_greediest(&s->hosts, 2 * host->n_conns);
+	return host != NULL ? TAILQ_FIRST(&host->owner.busy) : NULL;
+}
+
+static bool
+make_room(struct http_server *s, const struct http_host *host)
+{
+	struct http_conn *c;
+
 	if (s->set.n_conns < s->limits.conns)
 		return true;
 	s->set.counters.crowded++;
-	if (TAILQ_EMPTY(&s->set.idle))
+	c = find_dispensable(s, host);
+	if (c == NULL)
 		return false;
 	s->set.counters.displaced++;
-	http_conn_free(TAILQ_FIRST(&s->set.idle));
+	http_conn_free(c);
 	return true;
 }
 
@@ -169,34 +149,39 @@ turn_away(int fd, const struct parse_addr *peer)
 		close(fd);
 }
 
+static bool
+has_enough(const struct http_server *s, const struct http_host *host)
+{
+	return host->n_conns >= (host->is_prefix ? s->limits.conns_per_prefix
+						 : s->limits.conns_per_address);
+}
+
 /* fd is taken over.  Whoever has enough connections displaces nobody's. */
 static void
 admit(struct http_server *s, int fd, const struct parse_addr *peer)
 {
-	uint8_t key[16];
 	struct http_host *host = NULL;
 
-	if (key_of(peer, key)) {
-		host = host_get(s, key);
-		if (host == NULL ||
-			host->n_conns >= s->limits.conns_per_address) {
+	if (http_host_is_known(peer)) {
+		host = http_host_get(&s->hosts, peer);
+		if (host == NULL || has_enough(s, host)) {
 			s->set.counters.crowded += host != NULL;
+			http_host_put(host);
 			turn_away(fd, peer);
 			return;
 		}
 		/* It stays, should its only other one make room. */
-		host->n_conns++;
+		http_host_more(&s->hosts, host);
 	}
-	if (!make_room(s)) {
+	if (!make_room(s, host)) {
 		turn_away(fd, peer);
-	} else if (http_conn_new(&s->set, fd, peer, host) == 0) {
+	} else if (http_conn_new(&s->set, fd, peer,
+			   host != NULL ? &host->owner : NULL) == 0) {
 		s->set.counters.accepted++;
 		return;
 	}
-	if (host != NULL) {
-		host->n_conns--;
-		host_put(host);
-	}
+	if (host != NULL)
+		http_host_less(&s->hosts, host);
 }
 
 static void
@@ -413,8 +398,7 @@ http_server_new(struct loop *loop, const struct http_server_limits *limits)
 	s->set.route = route;
 	s->set.closed = conn_closed;
 	LIST_INIT(&s->listeners);
-	for (size_t i = 0; i < HOST_SLOTS; i++)
-		LIST_INIT(&s->hosts[i]);
+	http_hosts_init(&s->hosts);
 	http_server_configure(s, limits != NULL ? limits : &defaults);
 	return s;
 }
@@ -447,12 +431,19 @@ http_server_add(struct http_server *s, const struct http_service *service)
 	s->services[s->n_services++] = service;
 }
 
+/* Without idle ones, each host has a busy one. */
 void
 http_server_close_all(struct http_server *s)
 {
+	struct http_host *host;
+
 	http_conn_set_close(&s->set);
+	for (size_t i = 0; i < HTTP_HOST_SLOTS; i++)
+		while ((host = LIST_FIRST(&s->hosts.slots[i])) != NULL)
+			http_conn_free(TAILQ_FIRST(&host->owner.busy));
 }
 
+/* The list may be gone with its last one. */
 static void
 sift(struct http_conn_list *list, const struct http_filter *filter)
 {
@@ -469,8 +460,16 @@ sift(struct http_conn_list *list, const struct http_filter *filter)
 void
 http_server_sift(struct http_server *s, const struct http_filter *filter)
 {
+	struct http_host *host, *next;
+
 	sift(&s->set.idle, filter);
-	sift(&s->set.busy, filter);
+	sift(&s->set.rest.busy, filter);
+	for (size_t i = 0; i < HTTP_HOST_SLOTS; i++)
+		for (host = LIST_FIRST(&s->hosts.slots[i]); host != NULL;
+			host = next) {
+			next = LIST_NEXT(host, link);
+			sift(&host->owner.busy, filter);
+		}
 }
 
 unsigned

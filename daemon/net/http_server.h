@@ -21,11 +21,13 @@ struct http_server;
 struct http_server_limits {
 	unsigned conns;
 	unsigned conns_per_address;
+	unsigned conns_per_prefix; /* IPv6, see http_host.h */
 	struct http_conn_limits conn;
 };
 #define HTTP_SERVER_LIMITS_DEFAULT \
 	{ \
-		.conns = 1024, .conns_per_address = 64, .conn = { \
+		.conns = 1024, .conns_per_address = 64, \
+		.conns_per_prefix = 256, .conn = { \
 			.request_ms = 10000, \
 			.idle_ms = 60000, \
 			.stall_ms = 15000 \

@@ -555,6 +555,33 @@ def test_connection_flood():
         assert victim.status["uploads"]["running"] == 0
 
 
+def test_connection_flood_of_a_prefix():
+    """One host opens all it can from ever other addresses of its prefix."""
+    with lab_of(3) as lab:
+        victim, host, other = lab.hosts
+        lab.start(victim, other, **SETTINGS)
+        what = victim.gives(make(3 * BLOCK))
+        mine = [f"fd00:77:1::beef:{i:x}" for i in range(1, 31)]
+        host.net.ip(*[f"addr add {a}/64 dev eth0 nodad" for a in mine])
+        held = []
+        try:
+            for i in range(600):
+                held.append(host.net.socket(socket.AF_INET6))
+                held[-1].bind((mine[i % len(mine)], 0))
+                held[-1].setblocking(False)
+                held[-1].connect_ex((victim.v6(), 80))
+                if i % 3 == 0:
+                    wait_until(lambda: sent(held[-1], b"POST / HTTP/1.1\r\n"),
+                               "connected")
+            assert other.reader().fetch(what) == 0
+            server = victim.status["server"]
+            assert 200 < server["connections"] <= 256 + 16
+            assert server["crowded"] > 300
+        finally:
+            for each in held:
+                each.close()
+
+
 def sent(connection, octets):
     try:
         return connection.send(octets)

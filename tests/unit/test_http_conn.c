@@ -501,7 +501,7 @@ test_abort(void **state)
 	talk_say(&t, "GET /file HTTP/1.1\r\n\r\n");
 	talk_settle(stage.loop);
 	assert_int_equal(stage.cut + stage.whole, 2);
-	http_conn_abort(TAILQ_FIRST(&stage.set.busy));
+	http_conn_abort(TAILQ_FIRST(&stage.set.rest.busy));
 	net_wait(stage.loop, stage_all_closed, NULL);
 	assert_int_equal(stage.cut, 3);
 	talk_end(&t);
@@ -787,9 +787,9 @@ test_share_is_no_stall(void **state)
 	stage_open(&stage.talk);
 	talk_say(&stage.talk, "GET /later HTTP/1.1\r\n\r\n");
 	talk_expect_nothing(&stage.talk);
-	setsockopt(TAILQ_FIRST(&stage.set.busy)->fd, SOL_SOCKET, SO_SNDBUFFORCE,
-		&large, sizeof(large));
-	due = TAILQ_FIRST(&stage.set.busy)->due_ms;
+	setsockopt(TAILQ_FIRST(&stage.set.rest.busy)->fd, SOL_SOCKET,
+		SO_SNDBUFFORCE, &large, sizeof(large));
+	due = TAILQ_FIRST(&stage.set.rest.busy)->due_ms;
 	while (loop_now_ms() <= due + 1)
 		;
 	answer_file(f.waiting, 0, FILE_LEN);

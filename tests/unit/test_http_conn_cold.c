@@ -126,7 +126,8 @@ test_windows(void **state)
 	expect_asked(at, WARM_WINDOW);
 	talk_expect_nothing(&stage.talk);
 	warmed();
-	assert_int_equal(http_conn_span_sent(TAILQ_FIRST(&stage.set.busy)), 0);
+	assert_int_equal(
+		http_conn_span_sent(TAILQ_FIRST(&stage.set.rest.busy)), 0);
 	expect_head(&stage.talk, f.answer.span + 4);
 	for (unsigned i = 1; i < 16; i++) {
 		talk_expect_bytes(&stage.talk, stage.memory + at, WARM_WINDOW);

@@ -30,7 +30,8 @@
 
 #define REQUEST "GET /a HTTP/1.1\r\n\r\n"
 #define ANSWER  "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na"
-#define TALKS   8
+#define TALKS   12
+#define BIG     (16u << 20)
 
 static struct {
 	struct loop *loop;
@@ -74,6 +75,16 @@ ended(void *ctx, struct http_conn *c, bool whole)
 		f.held = NULL;
 }
 
+/* More than sockets hold, if the receiver's is small. */
+static void
+handle_big(void *ctx, struct http_conn *c)
+{
+	static uint8_t octets[BIG];
+	struct http_answer a = {.status = 200, .bytes = octets, .span = BIG};
+
+	http_conn_answer(c, &a);
+}
+
 static const struct http_service services[] = {
 	{.match = match,
 		.methods = 1u << HTTP_GET,
@@ -86,6 +97,11 @@ static const struct http_service services[] = {
 		.handle = handle,
 		.ended = ended,
 		.ctx = "b"},
+	{.match = match,
+		.methods = 1u << HTTP_GET,
+		.handle = handle_big,
+		.ended = ended,
+		.ctx = "d"},
 };
 
 static bool
@@ -117,6 +133,7 @@ server_new(unsigned conns, unsigned per_address)
 	assert_non_null(f.server);
 	http_server_add(f.server, &services[0]);
 	http_server_add(f.server, &services[1]);
+	http_server_add(f.server, &services[2]);
 }
 
 static uint16_t
@@ -338,6 +355,117 @@ test_not_displaced_in_vain(void **state)
 	talk_expect_end(&f.talks[4]);
 	expect_works(talk(6, port));
 	assert_int_equal(counters()->displaced, 2);
+}
+
+/* Nobody is idle: whoever has most makes room for those who have not even half
+ * of that, and gives what was begun first. */
+static void
+test_greedy(void **state)
+{
+	uint16_t port;
+
+	server_new(6, 64);
+	port = listen_on("127.0.0.1:0");
+	for (size_t i = 0; i < 6; i++)
+		talk_say(talk_from(i, i == 4 ? "127.0.0.3" : "127.0.0.2", port),
+			"GET");
+	talk_settle(f.loop);
+	talk_say(talk_from(6, "127.0.0.4", port), "GET");
+	talk_expect_end(&f.talks[0]);
+	talk_say(talk_from(7, "127.0.0.4", port), "GET");
+	talk_expect_end(&f.talks[1]);
+	assert_int_equal(counters()->displaced, 2);
+	/* three against three, and the one that has most is not alone */
+	talk_expect_end(talk_from(8, "127.0.0.4", port));
+	talk_expect_end(talk_from(9, "127.0.0.2", port));
+	talk_expect_end(talk_from(10, "127.0.0.3", port));
+	assert_int_equal(counters()->displaced, 2);
+	talk_say(talk_from(11, "127.0.0.5", port), " ");
+	talk_expect_end(&f.talks[2]);
+	assert_int_equal(counters()->displaced, 3);
+	assert_int_equal(counters()->crowded, 6);
+	assert_int_equal(http_server_conns(f.server), 6);
+	for (size_t i = 3; i < 8; i++)
+		talk_expect_nothing(&f.talks[i]);
+}
+
+/* Each has one or two, so that nobody has too many. */
+static void
+test_fair(void **state)
+{
+	static const char *const from[] = {
+		"127.0.0.2", "127.0.0.3", "127.0.0.4"};
+	uint16_t port;
+
+	server_new(3, 64);
+	port = listen_on("127.0.0.1:0");
+	for (size_t i = 0; i < 3; i++)
+		talk_say(talk_from(i, from[i], port), "GET");
+	talk_settle(f.loop);
+	talk_expect_end(talk_from(3, "127.0.0.5", port));
+	talk_expect_end(talk_from(4, "127.0.0.2", port));
+	assert_int_equal(counters()->displaced, 0);
+	assert_int_equal(counters()->crowded, 2);
+	for (size_t i = 0; i < 3; i++)
+		talk_expect_nothing(&f.talks[i]);
+}
+
+/* Of those whose answers are under way, not the one that got some of it just
+ * now. */
+static void
+test_slowest_reader(void **state)
+{
+	int small = 65536;
+	uint16_t port;
+
+	server_new(3, 64);
+	port = listen_on("127.0.0.1:0");
+	for (size_t i = 0; i < 3; i++) {
+		talk_from(i, "127.0.0.2", port);
+		talk_listen(&f.talks[i], false);
+		setsockopt(f.talks[i].fd, SOL_SOCKET, SO_RCVBUF, &small,
+			sizeof(small));
+		talk_say(&f.talks[i], "GET /d HTTP/1.1\r\n\r\n");
+		talk_settle(f.loop);
+	}
+	talk_listen(&f.talks[0], true);
+	talk_await(&f.talks[0], BIG / 2);
+	talk_listen(&f.talks[0], false);
+	talk_from(3, "127.0.0.3", port);
+	assert_int_equal(counters()->displaced, 1);
+	talk_listen(&f.talks[0], true);
+	talk_listen(&f.talks[1], true);
+	talk_listen(&f.talks[2], true);
+	talk_await(&f.talks[2], BIG);
+	talk_await(&f.talks[0], BIG / 2);
+	while (!f.talks[1].over)
+		talk_settle(f.loop);
+	assert_true(f.talks[1].in.len < BIG);
+	talk_await(&f.talks[1], f.talks[1].in.len);
+}
+
+/* Whoever has many and comes again does not take the place of one that has just
+ * come, even before that has asked for anything. */
+static void
+test_new_is_kept(void **state)
+{
+	uint16_t port;
+
+	server_new(3, 64);
+	port = listen_on("127.0.0.1:0");
+	for (size_t i = 0; i < 3; i++)
+		talk_say(talk_from(i, "127.0.0.2", port), "GET");
+	talk_settle(f.loop);
+	talk_from(3, "127.0.0.3", port);
+	talk_expect_end(&f.talks[0]);
+	talk_expect_end(talk_from(4, "127.0.0.2", port));
+	expect_works(&f.talks[3]);
+	/* but others may that have as little */
+	expect_works(talk_from(5, "127.0.0.4", port));
+	talk_expect_end(&f.talks[3]);
+	/* and what has had its answer is for everybody */
+	expect_works(talk_from(6, "127.0.0.2", port));
+	talk_expect_end(&f.talks[5]);
 }
 
 /* Without a descriptor the listener rests, and takes up again. */
@@ -586,6 +714,10 @@ main(void)
 		TEST(test_per_address),
 		TEST(test_displaced),
 		TEST(test_not_displaced_in_vain),
+		TEST(test_greedy),
+		TEST(test_fair),
+		TEST(test_slowest_reader),
+		TEST(test_new_is_kept),
 		TEST(test_no_descriptor),
 		TEST(test_close),
 		TEST(test_sift),
