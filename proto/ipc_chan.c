@@ -33,6 +33,14 @@
  *
  * Reading and sending use separate parts of the struct and share the socket
  * only, so that one thread may read while another one sends.
+ *
+ * System calls
+ *
+ * A frame costs about what its system calls do, so each takes the cheapest that
+ * will do: a message header only where descriptors may be.  They are made
+ * directly, since in a process with threads the C library makes each of its
+ * own a cancellation point, with two locked instructions; and a thread must not
+ * be cancelled here, with its caller's locks held.
  */
 #include "proto/ipc_chan.h"
 
@@ -44,6 +52,7 @@
 #include <sys/mman.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/close.h"
@@ -58,6 +67,30 @@
 #define OUT_MAX       ((size_t)1 << 40)
 #define OUT_KEEP      (256u * 1024u) /* touched memory that stays when idle */
 #define COMPACT_ABOVE 65536u
+
+/* Checkers watch what goes through the C library. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define THROUGH_LIBC
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define THROUGH_LIBC
+#endif
+
+#ifdef THROUGH_LIBC
+#define SYS_SENDMSG(fd, mh, flags)   sendmsg(fd, mh, flags)
+#define SYS_RECVMSG(fd, mh, flags)   recvmsg(fd, mh, flags)
+#define SYS_SEND(fd, data, n, flags) send(fd, data, n, flags)
+#define SYS_RECV(fd, data, n, flags) recv(fd, data, n, flags)
+#else
+#define SYS_SENDMSG(fd, mh, flags) syscall(SYS_sendmsg, fd, mh, flags)
+#define SYS_RECVMSG(fd, mh, flags) syscall(SYS_recvmsg, fd, mh, flags)
+#define SYS_SEND(fd, data, n, flags) \
+	syscall(SYS_sendto, fd, data, n, flags, NULL, 0)
+#define SYS_RECV(fd, data, n, flags) \
+	syscall(SYS_recvfrom, fd, data, n, flags, NULL, NULL)
+#endif
 
 struct fd_group {
 	STAILQ_ENTRY(fd_group) link;
@@ -91,6 +124,7 @@ struct writer {
 struct ipc_chan {
 	int fd;
 	enum ipc_from self;
+	bool plain; /* no descriptor is to come */
 	struct reader in;
 	char apart[64]; /* the two threads share no cache line */
 	struct writer out;
@@ -200,6 +234,12 @@ ipc_chan_free(struct ipc_chan *c)
 	return NULL;
 }
 
+void
+ipc_chan_expect_plain(struct ipc_chan *c)
+{
+	c->plain = true;
+}
+
 int
 ipc_chan_fd(const struct ipc_chan *c)
 {
@@ -266,27 +306,37 @@ read_errno(int error)
 	return error == ECONNRESET ? -EPIPE : -error;
 }
 
-int
-ipc_chan_read(struct ipc_chan *c, bool wait, bool *ret_more)
+/* Bytes alone; the kernel drops descriptors that come all the same. */
+static int
+read_plain(struct ipc_chan *c, size_t room, int flags, bool *ret_more)
+{
+	long n;
+
+	do
+		n = SYS_RECV(c->fd, c->in.data + c->in.tail, room, flags);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n == 0 ? -EPIPE : read_errno(errno);
+	c->in.tail += (size_t)n;
+	*ret_more = (size_t)n == room;
+	return 0;
+}
+
+static int
+read_message(struct ipc_chan *c, size_t room, int flags, bool *ret_more)
 {
 	struct reader *in = &c->in;
 	_Alignas(struct cmsghdr) char
 		control[CMSG_SPACE(CLOSE_RIGHTS_MAX * sizeof(int))];
-	struct iovec iov;
+	struct iovec iov = {in->data + in->tail, room};
 	struct msghdr mh = {.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control,
 		.msg_controllen = sizeof(control)};
-	ssize_t n;
+	long n;
 
-	make_room(in);
-	iov.iov_base = in->data + in->tail;
-	iov.iov_len = READ_SIZE - in->tail;
-	if (iov.iov_len == 0)
-		return err_new(-ENOBUFS);
 	do
-		n = recvmsg(c->fd, &mh,
-			MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
+		n = SYS_RECVMSG(c->fd, &mh, MSG_CMSG_CLOEXEC | flags);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return read_errno(errno);
@@ -296,8 +346,22 @@ ipc_chan_read(struct ipc_chan *c, bool wait, bool *ret_more)
 			return err_new(-EPROTO);
 	if (n == 0)
 		return -EPIPE;
-	*ret_more = (size_t)n == iov.iov_len || mh.msg_controllen > 0;
+	*ret_more = (size_t)n == room || mh.msg_controllen > 0;
 	return 0;
+}
+
+int
+ipc_chan_read(struct ipc_chan *c, bool wait, bool *ret_more)
+{
+	int flags = wait ? 0 : MSG_DONTWAIT;
+	size_t room;
+
+	make_room(&c->in);
+	room = READ_SIZE - c->in.tail;
+	if (room == 0)
+		return err_new(-ENOBUFS);
+	return c->plain ? read_plain(c, room, flags, ret_more)
+			: read_message(c, room, flags, ret_more);
 }
 
 /* Gives the frame its descriptors. */
@@ -341,6 +405,30 @@ ipc_chan_next(struct ipc_chan *c, struct ipc_msg *ret_msg)
 		r = IPC_E_FDS;
 	}
 	return r;
+}
+
+size_t
+ipc_chan_unhandled(const struct ipc_chan *c)
+{
+	return c->in.tail - c->in.head;
+}
+
+size_t
+ipc_chan_look_ahead(const struct ipc_chan *c, uint64_t *ret_ops, size_t max)
+{
+	const struct reader *in = &c->in;
+	const uint8_t *p = in->data + in->head;
+	const uint8_t *end = in->data + in->tail;
+	struct ipc_header h;
+	size_t n = 0;
+
+	while (n < max &&
+		ipc_parse_header(&h, p, (size_t)(end - p)) == IPC_OK &&
+		h.length <= (size_t)(end - p)) {
+		ret_ops[n++] = ipc_guess_operation(&h, p);
+		p += h.length;
+	}
+	return n;
 }
 
 int
@@ -543,6 +631,19 @@ set_rights(struct msghdr *mh, char *control, const struct fd_group *g)
 	memcpy(CMSG_DATA(cmsg), g->fds, g->n * sizeof(int));
 }
 
+#define SEND_FLAGS (MSG_NOSIGNAL | MSG_DONTWAIT)
+
+static long
+send_with(struct ipc_chan *c, const struct fd_group *g, struct iovec *iov)
+{
+	_Alignas(struct cmsghdr) char
+		control[CMSG_SPACE(IPC_FDS_MAX * sizeof(int))] = {0};
+	struct msghdr mh = {.msg_iov = iov, .msg_iovlen = 1};
+
+	set_rights(&mh, control, g);
+	return SYS_SENDMSG(c->fd, &mh, SEND_FLAGS);
+}
+
 /* Sends from head up to the next frame that has descriptors; those of the frame
  * at head go along. */
 static int
@@ -550,23 +651,21 @@ send_once(struct ipc_chan *c)
 {
 	struct writer *out = &c->out;
 	struct fd_group *g = STAILQ_FIRST(&out->groups), *after = g;
-	_Alignas(struct cmsghdr) char
-		control[CMSG_SPACE(IPC_FDS_MAX * sizeof(int))] = {0};
 	struct iovec iov = {.iov_base = out->map + out->head};
-	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
-	ssize_t n;
+	bool with = g != NULL && g->at == out->head;
+	long n;
 
-	if (g != NULL && g->at == out->head) {
-		set_rights(&mh, control, g);
+	if (with)
 		after = STAILQ_NEXT(g, link);
-	}
 	iov.iov_len = (after != NULL ? after->at : out->tail) - out->head;
 	do
-		n = sendmsg(c->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = with ? send_with(c, g, &iov)
+			 : SYS_SEND(c->fd, iov.iov_base, iov.iov_len,
+				   SEND_FLAGS);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return read_errno(errno);
-	if (mh.msg_controllen > 0) {
+	if (with) {
 		STAILQ_REMOVE_HEAD(&out->groups, link);
 		group_free(c, g);
 	}

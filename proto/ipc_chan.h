@@ -32,6 +32,8 @@ int ipc_chan_new(struct ipc_chan **ret_chan, int fd, enum ipc_from self);
 /* Closes the socket and every descriptor still queued. Returns NULL. */
 struct ipc_chan *ipc_chan_free(struct ipc_chan *);
 int ipc_chan_fd(const struct ipc_chan *);
+/* The other side sends no descriptors any more: none is received. */
+void ipc_chan_expect_plain(struct ipc_chan *);
 
 /* Reads once.  0: something came, and *ret_more says whether the socket may
  * hold more; -EAGAIN nothing there; -EPIPE the other side closed; -EPROTO
@@ -43,6 +45,13 @@ int ipc_chan_read(struct ipc_chan *, bool wait, bool *ret_more);
  * > 0: enum ipc_refusal, of which only IPC_E_UNKNOWN leaves the channel usable
  * (ret_msg->header is valid then); -ENOMEM. */
 int ipc_chan_next(struct ipc_chan *, struct ipc_msg *ret_msg);
+/* Bytes that were read and not given by ipc_chan_next(). */
+size_t ipc_chan_unhandled(const struct ipc_chan *);
+/* Looks at up to max of the whole frames that ipc_chan_next() will give, and
+ * checks nothing: how many, and the operations that they seem to be about (0:
+ * none). */
+size_t ipc_chan_look_ahead(
+	const struct ipc_chan *, uint64_t *ret_ops, size_t max);
 /* Descriptor i of the frame that ipc_chan_next() gave last; the caller owns it
  * afterwards.  -1 when there is none.  Those not taken are closed by the next
  * ipc_chan_next(). */

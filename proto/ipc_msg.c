@@ -542,6 +542,22 @@ parse_client_cancel(Pd__ClientCancel *m, struct rd *r)
 	return rd_ok(r) && rd_left(r) == 0;
 }
 
+#define CANCEL_LENGTH (IPC_HEADER_SIZE + 2 * (1 + sizeof(uint64_t)))
+
+uint64_t
+ipc_guess_operation(const struct ipc_header *h, const uint8_t *data)
+{
+	uint64_t op;
+
+	if (h->type >= IPC_SUBMIT_STREAM_ADD &&
+		h->type <= IPC_SUBMIT_PUBLISH_STANDING)
+		return h->id;
+	if (h->type != IPC_CLIENT_CANCEL || h->length != CANCEL_LENGTH)
+		return 0;
+	memcpy(&op, data + CANCEL_LENGTH - sizeof(op), sizeof(op));
+	return le64toh(op);
+}
+
 _Static_assert(sizeof(Pd__Complete) <= sizeof(((struct ipc_msg *)0)->arena),
 	"hot bodies lie in the arena");
 

@@ -225,6 +225,10 @@ const char *ipc_type_name(unsigned type); /* "?" when unknown */
 /* Header of the frame at data.  0, IPC_E_LENGTH; -EAGAIN when fewer than 16
  * bytes are there. */
 int ipc_parse_header(struct ipc_header *ret, const uint8_t *data, size_t len);
+/* The operation that a frame is about, before anything of it is checked: its
+ * own when it submits one, the one that it cancels; 0: none.  Only a guess,
+ * for who has something to prepare. */
+uint64_t ipc_guess_operation(const struct ipc_header *, const uint8_t *data);
 /* One whole frame sent by from.  Checks the type, the sender, the number of
  * descriptors, the body and the bounds that hold for every receiver (inline
  * data, identifiers, tags, slice and read lengths).  > 0: enum ipc_refusal,

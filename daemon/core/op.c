@@ -18,6 +18,11 @@
  * order, because cancelling "all of the handle" must end them in that order.
  * The source lists those who wait for it.
  *
+ * Expected ops.  What ending one of a million costs is waiting for memory: for
+ * its record, then for its neighbours' in both lists.  Who knows some of the
+ * next ids says so, and all their records are on the way at once, then all
+ * their neighbours.
+ *
  * Detach, then tell.  op_finish() first takes the op out of every list, stops
  * its timer, lets its module forget it and frees the slot.  Only then is the
  * owner told, then the source asked whether anyone still waits, then the scope
@@ -236,15 +241,47 @@ op_finish_status(struct op *op, enum core_result status)
 	op_finish(op, &(struct op_result){.status = status});
 }
 
+/* NULL: no slot that was ever used. */
+static struct op *
+slot_of(const struct op_owner *o, uint64_t id)
+{
+	uint32_t slot = (uint32_t)id;
+
+	return slot < o->high ? &o->slots[slot] : NULL;
+}
+
+void
+op_expect(const struct op_owner *o, const uint64_t *ids, size_t n)
+{
+	struct op *op;
+
+	for (size_t i = 0; i < n; i++) {
+		op = slot_of(o, ids[i]);
+		if (op == NULL)
+			continue;
+		__builtin_prefetch(op, 1);
+		__builtin_prefetch(&op->kind, 1);
+	}
+	for (size_t i = 0; i < n; i++) {
+		op = slot_of(o, ids[i]);
+		if (op == NULL || op->kind == OP_NONE || op->id != ids[i])
+			continue;
+		__builtin_prefetch(op->scope_link.tqe_prev, 1);
+		__builtin_prefetch(op->scope_link.tqe_next, 1);
+		__builtin_prefetch(op->wait_link.tqe_prev, 1);
+		__builtin_prefetch(op->wait_link.tqe_next, 1);
+	}
+}
+
 struct op *
 op_find(struct op_owner *o, uint64_t id)
 {
-	uint32_t slot = (uint32_t)id;
-	struct op *op;
+	struct op *op = slot_of(o, id);
 
-	if (slot >= o->high)
+	if (op == NULL)
 		return NULL;
-	op = &o->slots[slot];
+	/* Its other cache line: both are waited for at once. */
+	__builtin_prefetch(op, 1);
 	return op->kind != OP_NONE && op->id == id ? op : NULL;
 }
 

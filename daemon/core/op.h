@@ -141,6 +141,9 @@ void op_wait(struct op *, struct op_source *);
 /* Ends the op.  Consumes it. */
 void op_finish(struct op *, const struct op_result *);
 void op_finish_status(struct op *, enum core_result);
+/* The ops with these ids (0: none) are about to be started, or ended: what that
+ * touches is brought near.  They need not exist. */
+void op_expect(const struct op_owner *, const uint64_t *ids, size_t n);
 /* The live op with this id, or NULL. */
 struct op *op_find(struct op_owner *, uint64_t id);
 /* Ends the op with this id if it belongs to this scope (NULL: any).

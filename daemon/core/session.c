@@ -526,6 +526,12 @@ session_content_info(struct session *s, uint64_t handle, bool *ret_flash_crowd)
 	return r;
 }
 
+void
+session_expect(struct session *s, const uint64_t *ops, size_t n)
+{
+	op_expect(&s->owner, ops, n);
+}
+
 enum core_result
 session_client_cancel(struct session *s, uint64_t handle, uint64_t op)
 {

@@ -138,6 +138,8 @@ enum core_result session_content_open(
 enum core_result session_content_close(struct session *, uint64_t handle);
 enum core_result session_content_info(
 	struct session *, uint64_t handle, bool *ret_flash_crowd);
+/* The client's next requests are about these operations; see op_expect(). */
+void session_expect(struct session *, const uint64_t *ops, size_t n);
 /* op 0: all of the handle. */
 enum core_result session_client_cancel(
 	struct session *, uint64_t handle, uint64_t op);

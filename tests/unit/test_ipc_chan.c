@@ -894,6 +894,73 @@ other_identities(void **state)
 		assert_int_equal(in_child(children[i]), 0);
 }
 
+static void
+where_none_is_to_come_descriptors_are_dropped(void **state)
+{
+	struct pair p = pair_new(IPC_FROM_DAEMON);
+	uint8_t frame[IPC_HEADER_SIZE];
+	struct ipc_msg m;
+	int before;
+	bool more;
+
+	ipc_chan_expect_plain(p.chan);
+	before = open_fds();
+	send_raw(p.raw, frame, plain_frame(frame, 5), 0, 1);
+	assert_int_equal(ipc_chan_read(p.chan, false, &more), 0);
+	assert_false(more);
+	assert_int_equal(open_fds(), before);
+	assert_int_equal(ipc_chan_next(p.chan, &m), 0);
+	assert_int_equal(m.header.id, 5);
+	ipc_msg_done(&m);
+	assert_int_equal(ipc_chan_next(p.chan, &m), -EAGAIN);
+	assert_int_equal(ipc_chan_read(p.chan, false, &more), -EAGAIN);
+	close(p.raw);
+	p.raw = -1;
+	assert_int_equal(ipc_chan_read(p.chan, false, &more), -EPIPE);
+	pair_free(&p);
+}
+
+/* Whatever the frames are, nothing is checked, and nothing is taken. */
+static void
+a_look_ahead_guesses(void **state)
+{
+	struct pair p = pair_new(IPC_FROM_DAEMON);
+	Pd__ClientCancel cancel = PD__CLIENT_CANCEL__INIT;
+	Pd__SubmitRead submit = PD__SUBMIT_READ__INIT;
+	uint8_t frames[512];
+	uint64_t ops[8];
+	size_t len = 0;
+	struct ipc_msg m;
+
+	assert_int_equal(ipc_chan_look_ahead(p.chan, ops, 8), 0);
+	cancel.handle = 1;
+	cancel.operation = ipc_op_id(77, 3);
+	len += ipc_build_at(
+		frames + len, IPC_CLIENT_CANCEL, 1, 0, &cancel.base);
+	cancel.operation = 0;
+	len += ipc_build_at(
+		frames + len, IPC_CLIENT_CANCEL, 2, 0, &cancel.base);
+	len += plain_frame(frames + len, 3);
+	submit.handle = 1;
+	len += ipc_build_at(frames + len, IPC_SUBMIT_BLOCK_READ,
+		ipc_op_id(9, 4), 0, &submit.base);
+	len += ipc_build_at(frames + len, IPC_SUBMIT_STREAM_READ,
+		ipc_op_id(10, 4), 0, &submit.base);
+	/* The last one is not whole. */
+	send_raw(p.raw, frames, len - 1, 0, 0);
+	read_ok(p.chan);
+	assert_int_equal(ipc_chan_unhandled(p.chan), len - 1);
+	assert_int_equal(ipc_chan_look_ahead(p.chan, ops, 8), 4);
+	assert_true(ops[0] == ipc_op_id(77, 3) && ops[1] == 0 && ops[2] == 0 &&
+		ops[3] == ipc_op_id(9, 4));
+	assert_int_equal(ipc_chan_look_ahead(p.chan, ops, 3), 3);
+	assert_int_equal(ipc_chan_next(p.chan, &m), 0);
+	ipc_msg_done(&m);
+	assert_int_equal(ipc_chan_look_ahead(p.chan, ops, 8), 3);
+	assert_true(ops[2] == ipc_op_id(9, 4));
+	pair_free(&p);
+}
+
 int
 main(void)
 {
@@ -911,6 +978,8 @@ main(void)
 		cmocka_unit_test(a_frame_without_its_descriptor_is_refused),
 		cmocka_unit_test(descriptors_nobody_announced_are_refused),
 		cmocka_unit_test(a_flood_of_descriptors_is_refused),
+		cmocka_unit_test(where_none_is_to_come_descriptors_are_dropped),
+		cmocka_unit_test(a_look_ahead_guesses),
 		cmocka_unit_test(a_full_socket_takes_it_in_parts),
 		cmocka_unit_test(queued_bytes_are_counted),
 		cmocka_unit_test(promises_take_no_memory),

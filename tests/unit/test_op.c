@@ -204,6 +204,26 @@ test_abandon_tells_nobody(void **state)
 	assert_true(TAILQ_EMPTY(&scope_b.ops));
 }
 
+/* Any number may be expected; nothing comes of it. */
+static void
+test_expected(void **state)
+{
+	uint64_t ids[] = {0, id_of(3, 1), id_of(3, 2), id_of(4, 1),
+		id_of(999, 1), id_of(1000, 1), UINT64_MAX};
+	struct op *op;
+
+	op_expect(&owner, ids, ARRAY_LEN(ids));
+	op = start(&scope_a, id_of(3, 1));
+	op_wait(op, &source);
+	(void)start(&scope_a, id_of(4, 1));
+	op_expect(&owner, ids, ARRAY_LEN(ids));
+	assert_ptr_equal(op_find(&owner, id_of(3, 1)), op);
+	assert_int_equal(owner.n_ops, 2);
+	assert_int_equal(op_cancel_scope(&scope_a, CORE_E_ABORTED), 2);
+	op_expect(&owner, ids, ARRAY_LEN(ids));
+	assert_int_equal(n_log, 2);
+}
+
 int
 main(void)
 {
@@ -216,6 +236,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 			test_scope_in_start_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_source, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_expected, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_abandon_tells_nobody, setup, teardown),
 	};
