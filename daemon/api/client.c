@@ -7,6 +7,15 @@
  * one write.  What is left over after a full share comes with the next turn of
  * the loop, when the others have been looked at too.
  *
+ * The loop tells each arrival once (edge-triggered): else it would look at the
+ * socket again, in vain, before it sleeps.  So `unread` remembers that there
+ * may be more, and is cleared only by a read that got less than it had room
+ * for.  That says nothing about the end of the stream, which may have been told
+ * with the bytes before it.  So a pass that has nothing to send reads until
+ * there is nothing.  One that has sends first, and reads in another turn when
+ * the end was told, as an event of its own; the loop does not report that of a
+ * socket with an error, but then sending fails, too.
+ *
  * Other passes
  *
  * A worker's result, a timer or another client's call may queue frames for a
@@ -35,6 +44,7 @@
 #include "daemon/api/status_map.h"
 
 #define ADMIN_COST 128u
+#define AHEAD      64u
 
 static void
 timer_start(struct event *ev, uint32_t ms)
@@ -133,12 +143,24 @@ update_paused(struct client *c)
 static void
 flush_blocked(struct client *c, bool progress)
 {
-	bool blocked = event_pending(&c->writable, EV_WRITE, NULL) != 0;
-
-	if (!blocked)
+	if (!c->blocked)
 		event_add(&c->writable, NULL);
-	if (!blocked || progress)
+	if (!c->blocked || progress)
 		timer_start(&c->timer, c->set->limits.stall_ms);
+	c->blocked = true;
+}
+
+static void
+flush_done(struct client *c)
+{
+	if (c->blocked) {
+		event_del(&c->writable);
+		event_del(&c->timer);
+	}
+	c->blocked = false;
+	/* He has his answers: now the end may be read. */
+	if (c->ending)
+		timer_start(&c->again, 0);
 }
 
 static void
@@ -155,9 +177,8 @@ flush(struct client *c)
 	} else if (r < 0 || c->state == CLIENT_LEAVING) {
 		set_state(c, CLIENT_GONE);
 		return;
-	} else if (event_pending(&c->writable, EV_WRITE, NULL) != 0) {
-		event_del(&c->writable);
-		event_del(&c->timer);
+	} else {
+		flush_done(c);
 	}
 	update_paused(c);
 }
@@ -253,13 +274,15 @@ next_frame(struct client *c, uint32_t *left)
 
 /* Brings more bytes; false when there are none. */
 static bool
-read_more(struct client *c, bool *more)
+read_more(struct client *c)
 {
+	bool more;
 	int r;
 
-	if (!*more)
+	if (!c->unread && ipc_chan_queued(c->chan) > 0)
 		return false;
-	r = ipc_chan_read(c->chan, false, more);
+	r = ipc_chan_read(c->chan, false, &more);
+	c->unread = r == 0 && more;
 	if (r == -EAGAIN)
 		return false;
 	if (r == -EPROTO)
@@ -275,16 +298,34 @@ over_limit(const struct client *c)
 	return ipc_chan_queued_plain(c->chan) > c->set->limits.queue_limit;
 }
 
+/* Prepares the operations of the frames that are there; of how many frames. */
+static size_t
+look_ahead(struct client *c)
+{
+	uint64_t ops[AHEAD];
+	size_t n;
+
+	if (ipc_chan_unhandled(c->chan) < IPC_HEADER_SIZE || c->session == NULL)
+		return 0;
+	n = ipc_chan_look_ahead(c->chan, ops, AHEAD);
+	session_expect(c->session, ops, n);
+	return n;
+}
+
 static void
-run_pass(struct client *c, bool readable)
+run_pass(struct client *c)
 {
 	uint32_t left = c->set->limits.frames_per_pass;
+	size_t ahead = 0;
 
 	c->in_pass = true;
 	while (left > 0 && !over_limit(c)) {
+		if (ahead == 0)
+			ahead = look_ahead(c);
+		if (ahead > 0)
+			ahead--;
 		if (!next_frame(c, &left) &&
-			(c->state >= CLIENT_LEAVING ||
-				!read_more(c, &readable)))
+			(c->state >= CLIENT_LEAVING || !read_more(c)))
 			break;
 	}
 	if (c->state < CLIENT_LEAVING && (left == 0 || over_limit(c)))
@@ -296,13 +337,17 @@ run_pass(struct client *c, bool readable)
 static void
 on_readable(evutil_socket_t fd, short what, void *ctx)
 {
-	run_pass(ctx, true);
+	struct client *c = ctx;
+
+	c->unread = true;
+	c->ending = c->ending || (what & EV_CLOSED) != 0;
+	run_pass(c);
 }
 
 static void
 on_again(evutil_socket_t fd, short what, void *ctx)
 {
-	run_pass(ctx, false);
+	run_pass(ctx);
 }
 
 /* Life. */
@@ -313,10 +358,10 @@ assign_events(struct client *c)
 	struct event_base *base = c->set->base;
 	int fd = ipc_chan_fd(c->chan);
 
-	event_assign(
-		&c->readable, base, fd, EV_READ | EV_PERSIST, on_readable, c);
-	event_assign(
-		&c->writable, base, fd, EV_WRITE | EV_PERSIST, on_writable, c);
+	event_assign(&c->readable, base, fd,
+		EV_READ | EV_CLOSED | EV_PERSIST | EV_ET, on_readable, c);
+	event_assign(&c->writable, base, fd, EV_WRITE | EV_PERSIST | EV_ET,
+		on_writable, c);
 	event_assign(&c->timer, base, -1, 0, on_timer, c);
 	event_assign(&c->again, base, -1, 0, on_again, c);
 }

@@ -124,6 +124,9 @@ struct client {
 	bool wants_session; /* and has an area for it */
 	bool dirty;
 	bool in_pass;
+	bool unread;                /* the socket may have more */
+	bool ending;                /* ... and behind it the end */
+	bool blocked;               /* the socket is full */
 	bool paused;                /* too much queued: not read */
 	char name[CLIENT_NAME_MAX]; /* as the client says */
 };

@@ -138,6 +138,45 @@ who_says_nothing_is_dropped(void **state)
 	end_close(&e);
 }
 
+/* Bytes and the end are there when the loop looks: it tells both at once, and
+ * never again. */
+static void
+an_end_behind_bytes_is_seen(void **state)
+{
+	struct end e;
+
+	for (int round = 0; round < 4; round++) {
+		e = session_as(ALICE);
+		/* With an answer to send, or with none: half a header. */
+		if (round % 2 == 0)
+			put(&e, IPC_STATUS_GET, 1, NULL);
+		else
+			assert_int_equal(
+				send(ipc_chan_fd(e.chan), "half", 4, 0), 4);
+		if (round < 2) {
+			shutdown(ipc_chan_fd(e.chan), SHUT_WR);
+			if (round == 0)
+				assert_int_equal(get_code(&e, IPC_REPLY, 1), 0);
+			get_closed(&e);
+		}
+		end_close(&e);
+		TURN_UNTIL(h.set.n_clients == 0);
+	}
+}
+
+/* The same when he has not taken an answer, which makes the end an error. */
+static void
+an_end_by_error_is_seen(void **state)
+{
+	struct end e = session_as(ALICE);
+
+	put(&e, IPC_STATUS_GET, 1, NULL);
+	turns(3);
+	assert_int_equal(send(ipc_chan_fd(e.chan), "half", 4, 0), 4);
+	end_close(&e);
+	TURN_UNTIL(h.set.n_clients == 0);
+}
+
 static uint64_t
 pending_op(struct end *e)
 {
@@ -291,6 +330,8 @@ main(void)
 		T(above_the_limit_a_client_is_not_read),
 		T(who_takes_nothing_is_dropped),
 		T(who_says_nothing_is_dropped),
+		T(an_end_behind_bytes_is_seen),
+		T(an_end_by_error_is_seen),
 		T(nothing_is_left_of_a_client_that_went),
 		T(a_change_of_status_is_told),
 		T(completions_do_not_count_against_the_limit),
