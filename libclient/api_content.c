@@ -210,21 +210,39 @@ content_request(const struct pdc_target *t, enum ipc_type type,
 	return code;
 }
 
+static DWORD
+content_cancel(const struct pdc_target *t, OVERLAPPED *ov)
+{
+	Pd__ClientCancel body = PD__CLIENT_CANCEL__INIT;
+	struct pdc_link *l;
+	DWORD code;
+
+	code = pdc_target_link(t, &l);
+	if (code != ERROR_SUCCESS)
+		return code;
+	body.handle = t->child->remote;
+	if (ov != NULL) {
+		body.operation = pdc_async_id(t->instance, ov);
+		pdc_slots_expect(&l->slots, body.operation);
+	}
+	code = pdc_link_call(l, IPC_CLIENT_CANCEL, &body.base, NULL);
+	pdc_link_unref(l);
+	return code;
+}
+
 DWORD WINAPI
 PeerDistClientCancelAsyncOperation(PEERDIST_INSTANCE_HANDLE hPeerDist,
 	PEERDIST_CONTENT_HANDLE hContentHandle, LPOVERLAPPED pOverlapped)
 {
-	Pd__ClientCancel body = PD__CLIENT_CANCEL__INIT;
 	struct pdc_target t;
 	DWORD code;
 
+	if (pOverlapped != NULL)
+		pdc_pending_expect(pOverlapped);
 	code = pdc_target_get(&t, hPeerDist, hContentHandle, PDC_CONTENT);
 	if (code != ERROR_SUCCESS)
 		return code;
-	body.handle = t.child->remote;
-	if (pOverlapped != NULL)
-		body.operation = pdc_async_id(t.instance, pOverlapped);
-	code = content_request(&t, IPC_CLIENT_CANCEL, &body.base, NULL);
+	code = content_cancel(&t, pOverlapped);
 	pdc_target_done(&t);
 	return pdc_cancel_result(code);
 }

@@ -128,6 +128,8 @@ link_new(struct pdc_instance *i, struct ipc_chan *chan,
 	atomic_init(&l->dead, false);
 	pdc_object_ref(&i->object);
 	l->instance = i;
+	/* The area's was the only one. */
+	ipc_chan_expect_plain(chan);
 	l->chan = chan;
 	l->fd = ipc_chan_fd(chan);
 	l->receiving = true;

@@ -231,7 +231,7 @@ pdc_link_submit(struct pdc_link *l, struct pdc_pending *p, struct pdc_submit *s)
 	DWORD code = pdc_slots_enter(&l->slots, p);
 
 	if (code == ERROR_SUCCESS) {
-		atomic_store(&p->link, l);
+		pdc_pending_sent(p, l);
 		code = submit_and_wait(l, p, s);
 		if (code == ERROR_SUCCESS)
 			return ERROR_IO_PENDING;

@@ -35,11 +35,14 @@
 #define SHARD_MIN_CAP 16u
 #define NO_SLOT       UINT32_MAX
 
-/* The address stands beside the record: of a million records each is a cache
- * miss, so a search looks only at the right one. */
+/* Of a million records each is a cache miss.  So what a search needs stands
+ * beside them, two cells in a cache line: a cancel is sent without a look at
+ * the record, which comes near meanwhile. */
 struct cell {
 	const OVERLAPPED *ov; /* NULL: empty */
 	struct pdc_pending *pending;
+	const void *owner;
+	uint64_t id; /* 0: not sent */
 };
 
 struct shard {
@@ -173,7 +176,8 @@ pending_enter(struct pdc_pending *p)
 	} else if (!shard_grow(s)) {
 		code = ERROR_NOT_ENOUGH_MEMORY;
 	} else {
-		s->cells[cell_find(s, p->ov)] = (struct cell){p->ov, p};
+		s->cells[cell_find(s, p->ov)] =
+			(struct cell){p->ov, p, p->owner, 0};
 		s->used++;
 		overlapped_mark(p->ov, PDC_INTERNAL_PENDING, 0);
 	}
@@ -310,21 +314,46 @@ pdc_pending_refuse_early(OVERLAPPED *ov, DWORD code)
 	return code;
 }
 
+void
+pdc_pending_sent(struct pdc_pending *p, struct pdc_link *l)
+{
+	struct shard *s = shard_of(p->ov);
+
+	pthread_mutex_lock(&s->lock);
+	atomic_store(&p->link, l);
+	s->cells[cell_find(s, p->ov)].id = p->id;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void
+pdc_pending_expect(OVERLAPPED *ov)
+{
+	struct shard *s = shard_of(ov);
+
+	pthread_mutex_lock(&s->lock);
+	if (s->cap > 0)
+		__builtin_prefetch(&s->cells[cell_home(s, ov)], 1);
+	__builtin_prefetch(ov, 1);
+	pthread_mutex_unlock(&s->lock);
+}
+
 uint64_t
 pdc_pending_id(OVERLAPPED *ov, const void *owner)
 {
 	struct shard *s = shard_of(ov);
 	uint64_t id = PDC_ID_NONE;
-	struct pdc_pending *p;
+	struct cell *cell;
 
 	pthread_mutex_lock(&s->lock);
-	p = shard_find(s, ov);
-	if (p != NULL && p->owner == owner && p->id != 0)
-		id = p->id;
-	/* It is asked for because the operation shall end: the result will be
-	 * written there. */
-	if (id != PDC_ID_NONE)
-		__builtin_prefetch(ov, 1);
+	if (s->cap > 0) {
+		cell = &s->cells[cell_find(s, ov)];
+		if (cell->ov != NULL && cell->owner == owner && cell->id != 0) {
+			id = cell->id;
+			/* It is asked for because the operation shall end. */
+			__builtin_prefetch(cell->pending, 1);
+			__builtin_prefetch(&cell->pending->packet, 1);
+		}
+	}
 	pthread_mutex_unlock(&s->lock);
 	return id;
 }
@@ -513,6 +542,15 @@ slots_release(struct pdc_slots *t, struct pdc_slot *s)
 		t->first_free = (uint32_t)(s - t->slots);
 	}
 	return p;
+}
+
+void
+pdc_slots_expect(struct pdc_slots *t, uint64_t id)
+{
+	pthread_mutex_lock(&t->lock);
+	if (ipc_op_slot(id) < t->len)
+		__builtin_prefetch(&t->slots[ipc_op_slot(id)], 1);
+	pthread_mutex_unlock(&t->lock);
 }
 
 struct pdc_pending *

@@ -106,6 +106,11 @@ struct pdc_pending *pdc_pending_find_sent(
 	OVERLAPPED *, struct pdc_link **ret_link);
 /* Whether its result is there. */
 bool pdc_pending_is_done(struct pdc_pending *);
+/* It has its id, and will be sent on this connection. */
+void pdc_pending_sent(struct pdc_pending *, struct pdc_link *);
+/* An operation is about to be looked for, and ended: what that touches first is
+ * brought near. */
+void pdc_pending_expect(OVERLAPPED *);
 /* The id of the owner's operation, PDC_ID_NONE when there is none. */
 uint64_t pdc_pending_id(OVERLAPPED *, const void *owner);
 /* What PeerDistGetOverlappedResult returns as last error; 0 for TRUE. */
@@ -134,6 +139,8 @@ void pdc_slots_init(struct pdc_slots *, uint32_t max);
 void pdc_slots_done(struct pdc_slots *);
 /* Gives the record its id.  0, 8, 1450. */
 DWORD pdc_slots_enter(struct pdc_slots *, struct pdc_pending *);
+/* It is about to end: brings its slot near. */
+void pdc_slots_expect(struct pdc_slots *, uint64_t id);
 /* Only the receive side ends accepted operations, so it may use what it finds
  * without a reference. */
 struct pdc_pending *pdc_slots_find(struct pdc_slots *, uint64_t id);
