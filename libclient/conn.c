@@ -44,6 +44,12 @@ static struct {
 	LIST_HEAD(, pdc_instance) all;
 } instances = {.once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* Threads that wait now, and descriptors that were given out; how often
+ * somebody began to; links about which a reader thread naps (see conn_recv.c).
+ */
+static atomic_uint n_attending, n_looks, n_napping;
+static atomic_flag descriptors = ATOMIC_FLAG_INIT;
+
 /* The list's lock is held for moments only and nothing else is taken under it;
  * so holding it over the fork can block nobody. */
 static void
@@ -78,6 +84,9 @@ fork_child(void)
 	}
 	LIST_INIT(&instances.all);
 	pthread_mutex_init(&instances.lock, NULL);
+	atomic_store(&n_attending, 0);
+	atomic_store(&n_napping, 0);
+	atomic_flag_clear(&descriptors);
 	pdc_handle_forget_all();
 	pdc_pending_forget_all();
 }
@@ -88,9 +97,61 @@ instances_init(void)
 	pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
+void
+pdc_attend_begin(void)
+{
+	struct pdc_instance *i;
+
+	/* Who begins to nap counts himself first, and then looks whether
+	 * somebody attends: one of both sees the other. */
+	atomic_fetch_add(&n_attending, 1);
+	atomic_fetch_add(&n_looks, 1);
+	if (atomic_load(&n_napping) == 0)
+		return;
+	pthread_mutex_lock(&instances.lock);
+	LIST_FOREACH (i, &instances.all, all_link)
+		if (atomic_load(&i->n_napping) > 0)
+			pdc_instance_wake(i);
+	pthread_mutex_unlock(&instances.lock);
+}
+
+void
+pdc_attend_end(void)
+{
+	atomic_fetch_sub(&n_attending, 1);
+}
+
+void
+pdc_attend_always(void)
+{
+	if (!atomic_flag_test_and_set(&descriptors))
+		pdc_attend_begin();
+}
+
+bool
+pdc_attended(void)
+{
+	return atomic_load(&n_attending) > 0;
+}
+
+unsigned
+pdc_attend_looks(void)
+{
+	return atomic_load(&n_looks);
+}
+
+void
+pdc_attend_nap(struct pdc_instance *i, bool begins)
+{
+	atomic_fetch_add(&i->n_napping, begins ? 1u : -1u);
+	atomic_fetch_add(&n_napping, begins ? 1u : -1u);
+}
+
 static void
 link_free(struct pdc_link *l)
 {
+	if (l->napping)
+		pdc_attend_nap(l->instance, false);
 	ipc_chan_free(l->chan);
 	pdc_area_done(&l->area);
 	pdc_slots_done(&l->slots);
@@ -335,7 +396,7 @@ reader_run(void *arg)
 	struct epoll_event ev[4];
 	struct pdc_link *l;
 	bool stop, wanted, folder;
-	int n;
+	int n, nap;
 
 	for (;;) {
 		l = reader_link(i, &stop, &wanted);
@@ -351,8 +412,11 @@ reader_run(void *arg)
 			}
 			continue;
 		}
-		n = epoll_wait(i->epoll_fd, ev, ARRAY_LEN(ev),
-			l != NULL ? -1 : pdc_deadline_left_ms(next_try));
+		if (l != NULL)
+			nap = pdc_link_nap(l) ? atomic_load(&pdc_nap_ms) : -1;
+		else
+			nap = pdc_deadline_left_ms(next_try);
+		n = epoll_wait(i->epoll_fd, ev, ARRAY_LEN(ev), nap);
 		folder = false;
 		for (int k = 0; k < n; k++)
 			reader_event(i, l, &ev[k], &folder);

@@ -71,11 +71,18 @@ struct pdc_link {
 	uint64_t last_request;
 	bool receiving; /* somebody has the receive side */
 	unsigned n_free_waiters;
-	bool over; /* dead, and all that was pending is delivered */
+	bool over;      /* dead, and all that was pending is delivered */
+	bool unwatched; /* the reader thread is not woken; it naps */
+	bool napping;   /* it looks around every pdc_nap_ms */
+	unsigned n_naps;
+	unsigned n_naps_seen;
+	unsigned n_looks_seen;
 
 	/* Of whoever has the receive side: */
 	struct pdc_pending_list hungry; /* adds that wait for room, in order */
 	bool unflushed;
+	uint64_t called_us; /* when the last call that read began to */
+	bool dense;         /* and that was soon after the one before */
 
 	pthread_mutex_t arm_lock; /* what the reader thread is woken for */
 	bool want_in;
@@ -110,6 +117,7 @@ struct pdc_instance {
 	int wake_fd;
 	atomic_int watch_fd; /* inotify, while there is no connection */
 	atomic_int sock_fd;  /* of the connection, for the child after fork */
+	atomic_uint n_napping;
 
 	pthread_mutex_t lock;
 	pthread_cond_t cond; /* link, attempts */
@@ -143,6 +151,19 @@ struct pdc_link *pdc_instance_link(struct pdc_instance *);
 void pdc_instance_wake(struct pdc_instance *);
 struct pdc_link *pdc_link_unref(struct pdc_link *);
 
+/* A thread looks for something that a frame may bring, and waits for it until
+ * the end; or only looks, when the end follows at once. */
+void pdc_attend_begin(void);
+void pdc_attend_end(void);
+/* A descriptor is given out that shows such things, for ever. */
+void pdc_attend_always(void);
+/* Whether somebody waits. */
+bool pdc_attended(void);
+/* How often somebody has looked. */
+unsigned pdc_attend_looks(void);
+/* The reader thread naps about one connection more, or fewer. */
+void pdc_attend_nap(struct pdc_instance *, bool begins);
+
 /* conn_recv.c */
 
 /* Adds the call to those that wait.  4065 when the connection is dead, and then
@@ -158,6 +179,11 @@ void pdc_link_take(struct pdc_link *);
  * be woken for what comes when he gives it back. */
 bool pdc_link_try(struct pdc_link *);
 void pdc_link_give(struct pdc_link *);
+/* The reader thread looks around.  Whether it shall nap on, for pdc_nap_ms. */
+bool pdc_link_nap(struct pdc_link *);
+/* Only tests change these. */
+extern atomic_int pdc_nap_ms;
+extern uint64_t pdc_nap_dense_us; /* calls begin at most so far apart */
 /* For who waits for this operation's result, however long it takes: receives
  * until it is there, if nobody else does. */
 void pdc_link_await(OVERLAPPED *);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "libclient/conn.h"
 #include "libclient/peerdist_port.h"
 #include "libclient/util.h"
 
@@ -160,7 +161,7 @@ static DWORD
 wait_run(struct wait *w, DWORD timeout_ms)
 {
 	uint64_t deadline = pdc_deadline_us(timeout_ms);
-	int left_ms;
+	int left_ms, r;
 	DWORD got;
 
 	for (;;) {
@@ -168,9 +169,12 @@ wait_run(struct wait *w, DWORD timeout_ms)
 		if (got < w->n)
 			return WAIT_OBJECT_0 + got;
 		left_ms = pdc_deadline_left_ms(deadline);
+		pdc_attend_begin();
+		r = left_ms != 0 ? poll(w->polls, w->n, left_ms) : 0;
+		pdc_attend_end();
 		if (left_ms == 0)
 			return WAIT_TIMEOUT;
-		if (poll(w->polls, w->n, left_ms) < 0 && errno != EINTR) {
+		if (r < 0 && errno != EINTR) {
 			pdw_SetLastError(ERROR_NOT_ENOUGH_MEMORY);
 			return WAIT_FAILED;
 		}
@@ -335,5 +339,7 @@ pdw_event_fd(HANDLE event)
 	if (e != NULL)
 		fd = e->fd;
 	pdc_event_unref(e);
+	if (fd >= 0)
+		pdc_attend_always();
 	return fd;
 }

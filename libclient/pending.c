@@ -421,8 +421,10 @@ pdc_pending_result(
 		*ret_complete = overlapped_result(ov, &code, ret_bytes);
 		return code;
 	}
+	pdc_attend_begin();
 	*ret_complete = timeout_ms != 0 &&
 		pdc_latch_wait(&p->done, pdc_deadline_us(timeout_ms));
+	pdc_attend_end();
 	if (*ret_complete) {
 		code = p->code;
 		*ret_bytes = p->bytes;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/macros.h"
+#include "libclient/conn.h"
 #include "libclient/peerdist_port.h"
 #include "libclient/result.h"
 #include "libclient/util.h"
@@ -131,11 +132,17 @@ port_take(struct pdc_port *p, OVERLAPPED_ENTRY *entries, ULONG max,
 	STAILQ_HEAD(, pdc_packet) taken = STAILQ_HEAD_INITIALIZER(taken);
 	uint64_t deadline = pdc_deadline_us(timeout_ms);
 	struct pdc_packet *packet;
-	bool in_time = true;
+	bool in_time = true, empty;
 	ULONG n = 0;
 
 	pthread_mutex_lock(&p->lock);
 	p->waiters++;
+	empty = STAILQ_EMPTY(&p->packets) && !p->closed;
+	if (empty) {
+		pthread_mutex_unlock(&p->lock);
+		pdc_attend_begin();
+		pthread_mutex_lock(&p->lock);
+	}
 	while (STAILQ_EMPTY(&p->packets) && !p->closed && in_time)
 		in_time = timeout_ms != 0 &&
 			pdc_cond_wait_until(&p->cond, &p->lock, deadline);
@@ -155,6 +162,8 @@ port_take(struct pdc_port *p, OVERLAPPED_ENTRY *entries, ULONG max,
 		pthread_cond_signal(&p->cond);
 	in_time = !p->closed;
 	pthread_mutex_unlock(&p->lock);
+	if (empty)
+		pdc_attend_end();
 
 	while ((packet = STAILQ_FIRST(&taken)) != NULL) {
 		STAILQ_REMOVE_HEAD(&taken, link);
@@ -318,5 +327,7 @@ pdw_port_fd(HANDLE port)
 	fd = p->fd;
 	pthread_mutex_unlock(&p->lock);
 	pdc_port_unref(p);
+	if (fd >= 0)
+		pdc_attend_always();
 	return fd;
 }

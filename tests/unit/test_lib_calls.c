@@ -4,9 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/macros.h"
+#include "libclient/conn.h"
 #include "libclient/handle.h"
 #include "libclient/result.h"
+#include "libclient/util.h"
 #include "tests/unit/lib_daemon.h"
 
 struct fixture {
@@ -41,6 +44,8 @@ teardown(void **state)
 	fake_free(x->fake);
 	free(x);
 	assert_int_equal(pdc_handle_count(), 0);
+	atomic_store(&pdc_nap_ms, 1);
+	pdc_nap_dense_us = 200;
 	return 0;
 }
 
@@ -555,6 +560,112 @@ test_cancel_race(void **state)
 	expect_no_packet(x->port);
 }
 
+/* Calls one behind the other, until the reader thread naps. */
+static void
+call_densely(struct fixture *x)
+{
+	struct pdc_instance *i = (struct pdc_instance *)pdc_handle_get(
+		x->instance, PDC_INSTANCE);
+	PEERDIST_CLIENT_BASIC_INFO info;
+
+	pdc_nap_dense_us = 1000000;
+	while (atomic_load(&i->n_napping) == 0)
+		assert_int_equal(
+			PeerDistClientGetInformationByHandle(x->instance,
+				x->content, PeerDistClientBasicInfo,
+				sizeof(info), &info),
+			0);
+	pdc_instance_unref(i);
+}
+
+/* ... and has nothing more to look at before the nap is over. */
+static void
+call_densely_and_wait(struct fixture *x)
+{
+	uint64_t deadline = pdc_deadline_us(FAKE_WAIT_MS);
+	struct pdc_instance *i = (struct pdc_instance *)pdc_handle_get(
+		x->instance, PDC_INSTANCE);
+	struct pdc_link *l = pdc_instance_link(i);
+	bool asleep = false;
+
+	call_densely(x);
+	while (!asleep) {
+		assert_true(clock_now_us() < deadline);
+		pthread_mutex_lock(&l->recv_lock);
+		asleep = l->napping && l->n_naps_seen == l->n_naps;
+		pthread_mutex_unlock(&l->recv_lock);
+	}
+	pdc_link_unref(l);
+	pdc_instance_unref(i);
+}
+
+static void
+start_reads(struct fixture *x, OVERLAPPED *ov, int n)
+{
+	static BYTE b[4];
+
+	for (int i = 0; i < n; i++)
+		assert_int_equal(PeerDistClientBlockRead(x->instance,
+					 x->content, 4, b, 1, &ov[i]),
+			ERROR_IO_PENDING);
+}
+
+/* Nobody looks by any function, and nobody calls: the nap ends by itself. */
+static void
+test_nap_ends(void **state)
+{
+	struct fixture *x = *state;
+	OVERLAPPED ov = {0};
+	uint64_t deadline;
+
+	start_reads(x, &ov, 1);
+	call_densely(x);
+	deadline = pdc_deadline_us(FAKE_WAIT_MS);
+	fake_complete_nth(x->fake, 0, PEERDIST_ERROR_MISSING_DATA);
+	while (__atomic_load_n(&ov.Internal, __ATOMIC_ACQUIRE) ==
+		PDC_INTERNAL_PENDING) {
+		assert_true(clock_now_us() < deadline);
+		sched_yield();
+	}
+	expect_packet(x->port, &ov, 7, PEERDIST_ERROR_MISSING_DATA, 0);
+}
+
+/* The nap would last too long: only who looks ends it. */
+static void
+test_nap_is_ended(void **state)
+{
+	struct fixture *x = *state;
+	HANDLE event = pdw_CreateEventA(NULL, TRUE, FALSE, NULL);
+	OVERLAPPED ov[3] = {{0}};
+	uint64_t deadline;
+	DWORD n;
+
+	ov[1].hEvent = (HANDLE)((uintptr_t)event | 1);
+	start_reads(x, ov, 3);
+	atomic_store(&pdc_nap_ms, 1000000);
+	call_densely_and_wait(x);
+	fake_complete_nth(x->fake, 0, PEERDIST_ERROR_MISSING_DATA);
+	expect_packet(x->port, &ov[0], 7, PEERDIST_ERROR_MISSING_DATA, 0);
+	call_densely_and_wait(x);
+	fake_complete_nth(x->fake, 1, PEERDIST_ERROR_MISSING_DATA);
+	assert_int_equal(
+		pdw_WaitForSingleObject(event, FAKE_WAIT_MS), WAIT_OBJECT_0);
+	call_densely_and_wait(x);
+	fake_complete_nth(x->fake, 2, PEERDIST_ERROR_MISSING_DATA);
+	/* Looking without waiting is enough. */
+	deadline = pdc_deadline_us(FAKE_WAIT_MS);
+	while (!PeerDistGetOverlappedResult(&ov[2], &n, FALSE) &&
+		pdw_GetLastError() == ERROR_IO_INCOMPLETE) {
+		assert_true(clock_now_us() < deadline);
+		sched_yield();
+	}
+	expect_packet(x->port, &ov[2], 7, PEERDIST_ERROR_MISSING_DATA, 0);
+	/* Who has a descriptor looks at that: no more naps. */
+	assert_true(pdw_event_fd(event) >= 0);
+	assert_true(pdc_attended());
+	assert_true(pdw_CloseHandle(event));
+}
+
 int
 main(void)
 {
@@ -574,6 +685,8 @@ main(void)
 		T(test_flash_crowd),
 		T(test_flush_and_server),
 		T(test_cancel_race),
+		T(test_nap_ends),
+		T(test_nap_is_ended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
