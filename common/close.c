@@ -25,6 +25,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -48,6 +49,7 @@ struct closing {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static STAILQ_HEAD(, closing) waiting = STAILQ_HEAD_INITIALIZER(waiting);
 static unsigned n_closers;
+static atomic_uint n_closing;
 
 static void
 close_one(struct closing *c)
@@ -63,6 +65,7 @@ close_one(struct closing *c)
 		close(c->fd);
 	}
 	free(c);
+	atomic_fetch_sub(&n_closing, 1);
 }
 
 /* NULL: there is none, and one closer less. */
@@ -96,6 +99,7 @@ static void *
 close_alone(void *arg)
 {
 	close((int)(intptr_t)arg);
+	atomic_fetch_sub(&n_closing, 1);
 	return NULL;
 }
 
@@ -129,6 +133,7 @@ close_soon(const struct closing *what)
 	if (c == NULL)
 		return false;
 	*c = *what;
+	atomic_fetch_add(&n_closing, 1);
 	pthread_mutex_lock(&lock);
 	STAILQ_INSERT_TAIL(&waiting, c, link);
 	more = n_closers < CLOSERS_MOST;
@@ -146,8 +151,17 @@ close_soon(const struct closing *what)
 void
 fd_close_foreign(int fd)
 {
-	if (fd >= 0 && !close_soon(&(struct closing){.fd = fd}))
-		(void)start(close_alone, (void *)(intptr_t)fd);
+	if (fd < 0 || close_soon(&(struct closing){.fd = fd}))
+		return;
+	atomic_fetch_add(&n_closing, 1);
+	if (!start(close_alone, (void *)(intptr_t)fd))
+		atomic_fetch_sub(&n_closing, 1);
+}
+
+unsigned
+fd_closing(void)
+{
+	return atomic_load(&n_closing);
 }
 
 void

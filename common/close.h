@@ -19,6 +19,8 @@ ssize_t fd_recv_local(int fd, void *dst, size_t size);
 /* What is sent out of band is read like everything else: passed over by a
  * recv(), it would be released by that. */
 void fd_in_band(int fd);
+/* How many of all these are not closed yet. */
+unsigned fd_closing(void);
 /* Gives the memory of a shared mapping back, and ends it: soon. */
 void map_close_shared(void *map, size_t size);
 

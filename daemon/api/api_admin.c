@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/close.h"
 #include "common/macros.h"
 #include "daemon/api/dispatch.h"
 #include "daemon/api/document.h"
@@ -70,6 +71,7 @@ put_counters(struct json *j, const struct client_set *set)
 	json_out_u64(j, "clients_broken", cc->broken);
 	json_out_u64(j, "clients_timed_out", cc->timed_out);
 	json_out_u64(j, "frames", cc->frames);
+	json_out_u64(j, "descriptors_closing", fd_closing());
 	json_out_end_object(j);
 }
 

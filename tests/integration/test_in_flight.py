@@ -171,6 +171,7 @@ def test_pipe_that_is_locked(folder, daemon):
         check_others(daemon)
         client.close()
         check_others(daemon)
+        assert folder.status()["counters"]["descriptors_closing"] > 0
 
 
 @needs_root

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "common/macros.h"
+#include "tests/unit/closing.h"
 
 static void
 reply(struct net_peer *peer, const uint8_t *body, size_t len, struct buf *out)
@@ -31,7 +32,7 @@ http_env_setup(void **state)
 	struct http_env *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
-	f->fds = net_count_fds();
+	f->fds = count_fds();
 	assert_int_equal(loop_new(&f->loop, NULL, NULL), 0);
 	f->client = http_client_new(f->loop, &wide);
 	assert_non_null(f->client);
@@ -50,7 +51,7 @@ http_env_teardown(void **state)
 	assert_null(http_client_free(f->client));
 	net_peer_stop(&f->peer);
 	loop_free(f->loop);
-	assert_int_equal(net_count_fds(), f->fds);
+	assert_int_equal(count_fds(), f->fds);
 	free(f);
 	return 0;
 }

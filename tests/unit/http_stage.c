@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "tests/unit/closing.h"
 #include "tests/unit/net_peer.h"
 
 struct http_stage stage;
@@ -100,7 +101,7 @@ int
 stage_setup(void **state)
 {
 	memset(&stage, 0, sizeof(stage));
-	stage.fds = net_count_fds();
+	stage.fds = count_fds();
 	assert_int_equal(loop_new(&stage.loop, NULL, NULL), 0);
 	http_conn_set_init(&stage.set, stage.loop);
 	stage.set.route = route;
@@ -130,7 +131,7 @@ stage_teardown(void **state)
 	loop_free(stage.loop);
 	munmap(stage.memory, STAGE_FILE_LEN);
 	close(stage.file);
-	assert_int_equal(net_count_fds(), stage.fds);
+	assert_int_equal(count_fds(), stage.fds);
 	return 0;
 }
 

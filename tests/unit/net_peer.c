@@ -10,7 +10,6 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
-#include <dirent.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <netinet/tcp.h>
@@ -75,19 +74,6 @@ net_wait(struct loop *loop, bool (*holds)(void *), void *ctx)
 	wait.loop = NULL;
 	loop_alarm_stop(&deadline);
 	assert_false(wait.late);
-}
-
-unsigned
-net_count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir) != NULL)
-		n++;
-	closedir(dir);
-	return n;
 }
 
 static void

@@ -68,7 +68,4 @@ void net_peer_ok(struct buf *, const void *body, size_t len);
 void net_wait(struct loop *, bool (*holds)(void *ctx), void *ctx);
 void net_wait_check(void);
 
-/* Open descriptors of this process. */
-unsigned net_count_fds(void);
-
 #endif

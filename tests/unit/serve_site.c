@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/macros.h"
+#include "tests/unit/closing.h"
 #include "tests/unit/net_peer.h"
 
 struct serve_site site;
@@ -198,7 +199,7 @@ site_setup(void **state)
 	struct parse_addr addr;
 
 	memset(&site, 0, sizeof(site));
-	site.fds = net_count_fds();
+	site.fds = count_fds();
 	assert_int_equal(loop_new(&site.loop, NULL, NULL), 0);
 	service_begin();
 	site_unhex(CIPHER, site.small);
@@ -237,7 +238,7 @@ site_teardown(void **state)
 	munmap(site.big, 1 << 20);
 	close(site.file);
 	loop_free(site.loop);
-	assert_int_equal(net_count_fds(), site.fds);
+	assert_int_equal(count_fds(), site.fds);
 	return 0;
 }
 

@@ -24,6 +24,7 @@
 
 #include "common/macros.h"
 #include "daemon/net/http_server.h"
+#include "tests/unit/closing.h"
 #include "tests/unit/failalloc.h"
 #include "tests/unit/http_talk.h"
 #include "tests/unit/net_peer.h"
@@ -151,7 +152,7 @@ static int
 setup(void **state)
 {
 	memset(&f, 0, sizeof(f));
-	f.fds = net_count_fds();
+	f.fds = count_fds();
 	assert_int_equal(loop_new(&f.loop, NULL, NULL), 0);
 	server_new(1024, 64);
 	return 0;
@@ -166,7 +167,7 @@ teardown(void **state)
 	assert_null(http_server_free(f.server));
 	assert_null(f.held);
 	loop_free(f.loop);
-	assert_int_equal(net_count_fds(), f.fds);
+	assert_int_equal(count_fds(), f.fds);
 	return 0;
 }
 

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "proto/ipc_chan.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -23,6 +21,7 @@
 
 #include "common/clock.h"
 #include "common/macros.h"
+#include "tests/unit/closing.h"
 #include "tests/unit/failalloc.h"
 
 #define NOBODY_ELSE 65534 /* the overflow uid unless somebody changed it */
@@ -78,29 +77,6 @@ line_free(struct line *l)
 {
 	ipc_chan_free(l->client);
 	ipc_chan_free(l->daemon);
-}
-
-static int
-open_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
-
-/* What is foreign is closed by another thread. */
-static void
-wait_for_fds(int n)
-{
-	uint64_t end = clock_now_us() + 20 * US_PER_S;
-
-	while (open_fds() != n && clock_now_us() < end)
-		sched_yield();
-	assert_int_equal(open_fds(), n);
 }
 
 static size_t
@@ -324,15 +300,15 @@ after_an_unknown_type_the_channel_goes_on(void **state)
 	uint8_t data[128] = {20, 0, 0, 0, 95, 0, 2, 0, 77};
 	struct ipc_msg m;
 	size_t len = 20 + plain_frame(data + 20, 5);
-	int before = open_fds();
+	unsigned before = count_fds();
 
 	send_raw(p.raw, data, len, p.raw, 2);
 	read_ok(p.chan);
-	assert_int_equal(open_fds(), before + 2);
+	assert_int_equal(count_fds(), before + 2);
 	assert_int_equal(ipc_chan_next(p.chan, &m), IPC_E_UNKNOWN);
 	assert_int_equal(m.header.id, 77);
 	assert_int_equal(next_id(p.chan), 5);
-	wait_for_fds(before);
+	assert_int_equal(count_fds(), before);
 	assert_int_equal(next_result(p.chan), -EAGAIN);
 	pair_free(&p);
 }
@@ -390,7 +366,8 @@ descriptors_reach_their_frames(void **state)
 {
 	struct line l = line_new();
 	Pd__SubmitPublishFile b = PD__SUBMIT_PUBLISH_FILE__INIT;
-	int fds[3], before = open_fds(), got;
+	unsigned before = count_fds();
+	int fds[3], got;
 	ino_t inodes[3];
 
 	b.identifier.data = (uint8_t *)"n";
@@ -424,14 +401,14 @@ descriptors_reach_their_frames(void **state)
 		close(got);
 	}
 	assert_int_equal(next_result(l.daemon), -EAGAIN);
-	wait_for_fds(before);
+	assert_int_equal(count_fds(), before);
 	line_free(&l);
 }
 
 static void
 unsent_and_unread_descriptors_are_closed(void **state)
 {
-	int before = open_fds();
+	unsigned before = count_fds();
 	struct line l = line_new();
 	Pd__SubmitPublishFile b = PD__SUBMIT_PUBLISH_FILE__INIT;
 	uint8_t data[64];
@@ -447,7 +424,7 @@ unsent_and_unread_descriptors_are_closed(void **state)
 	send_raw(fd, data, file_frame(data, 1, 1), fd, 1);
 	read_ok(l.daemon);
 	line_free(&l);
-	wait_for_fds(before);
+	assert_int_equal(count_fds(), before);
 }
 
 static void
@@ -465,7 +442,7 @@ a_frame_without_its_descriptor_is_refused(void **state)
 static void
 descriptors_nobody_announced_are_refused(void **state)
 {
-	int before = open_fds();
+	unsigned before = count_fds();
 	struct pair p = pair_new(IPC_FROM_DAEMON);
 	uint8_t data[64];
 
@@ -474,13 +451,13 @@ descriptors_nobody_announced_are_refused(void **state)
 	assert_int_equal(next_id(p.chan), 1);
 	assert_int_equal(next_result(p.chan), IPC_E_FDS);
 	pair_free(&p);
-	wait_for_fds(before);
+	assert_int_equal(count_fds(), before);
 }
 
 static void
 a_flood_of_descriptors_is_refused(void **state)
 {
-	int before = open_fds();
+	unsigned before = count_fds();
 	struct pair p = pair_new(IPC_FROM_DAEMON);
 	bool more;
 	uint8_t data[64];
@@ -491,7 +468,7 @@ a_flood_of_descriptors_is_refused(void **state)
 	send_raw(p.raw, data, 1, p.raw, 2 * IPC_FDS_MAX + 1);
 	assert_int_equal(ipc_chan_read(p.chan, false, &more), -EPROTO);
 	pair_free(&p);
-	wait_for_fds(before);
+	assert_int_equal(count_fds(), before);
 	/* Too many by and by, behind a frame that never ends. */
 	p = pair_new(IPC_FROM_DAEMON);
 	send_raw(p.raw, data, 1, p.raw, IPC_FDS_MAX + 1);
@@ -501,7 +478,7 @@ a_flood_of_descriptors_is_refused(void **state)
 	send_raw(p.raw, data + 2, 1, p.raw, 1);
 	assert_int_equal(ipc_chan_read(p.chan, false, &more), -EPROTO);
 	pair_free(&p);
-	wait_for_fds(before);
+	assert_int_equal(count_fds(), before);
 }
 
 /* Sending. */
@@ -790,10 +767,10 @@ scenario(void *arg)
 static void
 failing_allocations(void **state)
 {
-	int before = open_fds();
+	unsigned before = count_fds();
 
 	assert_true(failalloc_each(scenario, NULL) >= 4);
-	wait_for_fds(before);
+	assert_int_equal(count_fds(), before);
 }
 
 /* Who is there. */
@@ -904,11 +881,11 @@ where_none_is_to_come_descriptors_are_dropped(void **state)
 	bool more;
 
 	ipc_chan_expect_plain(p.chan);
-	before = open_fds();
+	before = count_fds();
 	send_raw(p.raw, frame, plain_frame(frame, 5), 0, 1);
 	assert_int_equal(ipc_chan_read(p.chan, false, &more), 0);
 	assert_false(more);
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(count_fds(), before);
 	assert_int_equal(ipc_chan_next(p.chan, &m), 0);
 	assert_int_equal(m.header.id, 5);
 	ipc_msg_done(&m);

@@ -10,6 +10,7 @@
 #include "codec/pccrr.h"
 #include "common/macros.h"
 #include "daemon/net/retrieve.h"
+#include "tests/unit/closing.h"
 #include "tests/unit/failalloc.h"
 #include "tests/unit/net_peer.h"
 
@@ -134,7 +135,7 @@ setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
-	f->fds = net_count_fds();
+	f->fds = count_fds();
 	assert_int_equal(loop_new(&f->loop, NULL, NULL), 0);
 	f->retrieve = retrieve_new(f->loop, &limits);
 	assert_non_null(f->retrieve);
@@ -166,7 +167,7 @@ teardown(void **state)
 	assert_null(retrieve_free(f->retrieve));
 	net_peer_stop(&f->peer);
 	loop_free(f->loop);
-	assert_int_equal(net_count_fds(), f->fds);
+	assert_int_equal(count_fds(), f->fds);
 	free(f->data);
 	free(f);
 	return 0;

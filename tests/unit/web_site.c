@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "common/macros.h"
+#include "tests/unit/closing.h"
 #include "tests/unit/net_peer.h"
 
 struct web_site site;
@@ -314,7 +315,7 @@ web_site_setup(void **state)
 	site.now_s = SITE_NOW;
 	site.hashes = HASHED_FAILED;
 	site.work.fn = on_work;
-	site.fds = net_count_fds();
+	site.fds = count_fds();
 	folder_begin();
 	assert_int_equal(loop_new(&site.loop, NULL, NULL), 0);
 	service_begin();
@@ -355,7 +356,7 @@ web_site_teardown(void **state)
 	assert_null(web_free(site.web));
 	service_free(site.service);
 	loop_free(site.loop);
-	assert_int_equal(net_count_fds(), site.fds);
+	assert_int_equal(count_fds(), site.fds);
 	return nftw(site.path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
