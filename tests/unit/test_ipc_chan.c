@@ -581,6 +581,8 @@ resident_bytes(void)
 	return resident * 4096;
 }
 
+static unsigned lasting_threads;
+
 static void
 promises_take_no_memory(void **state)
 {
@@ -588,6 +590,7 @@ promises_take_no_memory(void **state)
 	size_t before;
 
 	queue_status(l.client, 1);
+	await_threads(lasting_threads);
 	before = resident_bytes();
 	for (int i = 0; i < 1000000; i++)
 		if (ipc_chan_reserve(l.client, 1) != 0)
@@ -604,6 +607,7 @@ no_more_memory(void)
 {
 	struct rlimit old, none;
 
+	await_threads(lasting_threads);
 	getrlimit(RLIMIT_AS, &old);
 	none = old;
 	none.rlim_cur = 1 << 20;
@@ -691,6 +695,7 @@ a_queue_that_never_empties_stays_small(void **state)
 	uint8_t *taken = malloc(100 * IPC_COMPLETE_SIZE);
 	size_t before = 0, head_start = 0, each;
 
+	await_threads(lasting_threads);
 	assert_int_equal(ipc_chan_reserve(l.daemon, 1000000), 0);
 	for (uint64_t round = 0; round < 20000; round++) {
 		assert_int_equal(ipc_chan_reserve(l.daemon, 100), 0);
@@ -968,5 +973,6 @@ main(void)
 		cmocka_unit_test(other_identities),
 	};
 
+	lasting_threads = threads_that_last();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
