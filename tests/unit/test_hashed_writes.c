@@ -91,7 +91,7 @@ struct late {
 	int fault_fd;
 	int fd;
 	uint8_t *pages;
-	ssize_t written;
+	atomic_long written;
 	char self[64]; /* what the kernel says of the thread that hashes */
 	atomic_bool hashed;
 };

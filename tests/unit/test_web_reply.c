@@ -481,8 +481,9 @@ test_sending_gone(void **state)
 	talk_connect(&t, site.loop, site.port);
 	talk_listen(&t, false);
 	talk_say(&t, "GET /huge HTTP/1.1\r\nHost: a\r\n" V11 "\r\n");
-	talk_settle(site.loop);
-	assert_int_equal(site.lent, 1);
+	/* The file is opened by another thread. */
+	while (site.lent == 0)
+		talk_settle(site.loop);
 	talk_reset(&t);
 	while (site.lent > 0)
 		talk_settle(site.loop);
