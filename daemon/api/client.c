@@ -10,11 +10,13 @@
  * The loop tells each arrival once (edge-triggered): else it would look at the
  * socket again, in vain, before it sleeps.  So `unread` remembers that there
  * may be more, and is cleared only by a read that got less than it had room
- * for.  That says nothing about the end of the stream, which may have been told
- * with the bytes before it.  So a pass that has nothing to send reads until
- * there is nothing.  One that has sends first, and reads in another turn when
- * the end was told, as an event of its own; the loop does not report that of a
- * socket with an error, but then sending fails, too.
+ * for.  (So does one that ends at a byte sent out of band: our library sends
+ * none, and who does is read further when he sends more.)  That says nothing
+ * about the end of the stream, which may have been told with the bytes before
+ * it.  So a pass that has nothing to send reads until there is nothing.  One
+ * that has sends first, and reads in another turn when the end was told, as an
+ * event of its own; the loop does not report that of a socket with an error,
+ * but then sending fails, too.
  *
  * Other passes
  *
