@@ -10,3 +10,5 @@ common_SRC := \
 	common/secbuf.c \
 	common/secmem.c \
 	common/work.c
+
+$(B)/tests/unit/test_work: LDFLAGS += -Wl,--wrap=pthread_create

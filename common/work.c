@@ -413,7 +413,7 @@ work_fd(struct work_pool *p)
 }
 
 /* A thread that cannot be started now is tried for the next job again: there is
- * one in any case. */
+ * one in any case.  At the end none is: it would not be waited for. */
 static void
 submit_slow(struct work_pool *p, struct work_job *job)
 {
@@ -421,7 +421,7 @@ submit_slow(struct work_pool *p, struct work_job *job)
 
 	pthread_mutex_lock(&p->lock);
 	slow_push(p, job);
-	busy = p->slow.n_lanes + p->n_running > p->n_slow;
+	busy = !p->stopping && p->slow.n_lanes + p->n_running > p->n_slow;
 	pthread_mutex_unlock(&p->lock);
 	if (!busy)
 		pthread_cond_signal(&p->slow_wanted);
