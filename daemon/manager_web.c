@@ -12,11 +12,8 @@
 #include "daemon/manager_web.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/err.h"
 #include "common/macros.h"
@@ -83,61 +80,23 @@ web_site_free(struct web_site *w)
 	return NULL;
 }
 
-static bool
-same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
-/* Whether the way up from this folder leads through the one of top. */
-static bool
-is_within(const char *folder, const struct stat *top)
-{
-	static const int flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-	AUTO_FD int fd = open(folder, flags);
-	struct stat st = {0}, below;
-	int up;
-
-	for (;;) {
-		below = st;
-		if (fd < 0 || fstat(fd, &st) != 0 || same_file(&st, &below))
-			return false;
-		if (same_file(&st, top))
-			return true;
-		up = openat(fd, "..", flags);
-		close(fd);
-		fd = up;
-	}
-}
-
-static bool
-has_own_folders(const struct conf *c)
-{
-	struct stat root;
-
-	return c->web_root[0] != '\0' && stat(c->web_root, &root) == 0 &&
-		(is_within(c->state_directory, &root) ||
-			is_within(c->hash_directory, &root) ||
-			is_within(c->cache_directory, &root));
-}
-
 static void
 set_root(struct web_site *w, const struct conf *c)
 {
 	bool same = strcmp(w->root, c->web_root) == 0;
-	/* It need not be looked at again while it is open. */
-	bool refused = !(same && web_is_open(w->web)) && has_own_folders(c);
+	const char *const own[] = {c->state_directory, c->hash_directory,
+		c->cache_directory, NULL};
 	const struct web_settings settings = {
-		.root = c->web_root[0] != '\0' && !refused ? c->web_root : NULL,
+		.root = c->web_root[0] != '\0' ? c->web_root : NULL,
+		.own = own,
 		.min_size = c->web_min_size,
 	};
 	int r = web_configure(w->web, &settings);
 
-	if (refused)
-		r = -EPERM;
 	if (r != 0 && (r != w->error || !same))
 		log_event(LOG_ERR,
-			refused ? "Folder of the web server has the service's "
+			r == -EPERM
+				? "Folder of the web server has the service's "
 				  "own folders in it"
 				: "Folder of the web server cannot be opened",
 			LOG_STR("FOLDER", c->web_root), LOG_ERRNO(-r));

@@ -739,7 +739,8 @@ web_configure(struct web *w, const struct web_settings *settings)
 	w->patience_ms = settings->patience_ms != 0 ? settings->patience_ms
 						    : WEB_PATIENCE_MS;
 	memset(w->lately, 0, sizeof(w->lately));
-	return web_roots_set(&w->roots, settings->root, web_now_s(w));
+	return web_roots_set(
+		&w->roots, settings->root, settings->own, web_now_s(w));
 }
 
 bool

@@ -16,7 +16,11 @@ struct service;
 struct web;
 
 struct web_settings {
-	const char *root;  /* absolute path of a folder; NULL: 503 to all */
+	const char *root; /* absolute path of a folder; NULL: 503 to all */
+	/* Folders that are not to be given out, NULL behind the last one: none
+	 * that is one of these, or has one in it, is a root.  NULL: nothing is
+	 * forbidden. */
+	const char *const *own;
 	uint64_t min_size; /* files up to this are never encoded */
 	/* So long a request waits for a file system that may stall, each time
 	 * that it is asked for something.  0: WEB_PATIENCE_MS. */
@@ -47,7 +51,8 @@ struct web_counters {
 struct web *web_new(struct loop *, struct service *, const struct env *,
 	struct http_server *);
 /* Answers to come.  -errno: the root cannot be opened, and everything is
- * answered 503 until it can; one that was open under the same path goes on. */
+ * answered 503 until it can; one that was open under the same path goes on.
+ * -EPERM: it has one of own in it, which is the same. */
 int web_configure(struct web *, const struct web_settings *);
 /* It has a root, and that was opened. */
 bool web_is_open(const struct web *);

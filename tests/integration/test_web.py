@@ -739,6 +739,26 @@ def test_root_has_the_services_own_files(folder, daemons, root):
     assert http_client.get((host, int(port)), "/files/file").status == 503
 
 
+@pytest.mark.parametrize("target", ["state", "."])
+def test_root_leads_to_the_services_own_files(folder, daemons, target):
+    """Whoever may change where its path leads gets nothing more by that."""
+    root = folder.path / "root"
+    (folder.path / "files").mkdir()
+    (folder.path / "files" / "file").write_bytes(b"octets")
+    root.symlink_to("files")
+    folder.write(Web__Listen="127.0.0.1:0", Web__Root=root)
+    daemon = daemons().start()
+    [row] = [r for r in folder.status()["listeners"] if r["name"] == "web"]
+    host, _, port = row["address"].rpartition(":")
+    root.unlink()
+    root.symlink_to(target)
+    daemon.reload()
+    for path in ("/server.key", "/state/server.key"):
+        assert http_client.get((host, int(port)), path).status == 404
+    assert http_client.get((host, int(port)), "/file").body == b"octets"
+    assert "own folders" in daemon.log()
+
+
 def test_root_is_replaced(site):
     """It is the folder that was there, until a reload."""
     with site_of() as other:

@@ -752,6 +752,62 @@ test_root_replaced(void **state)
 	talk_settle(site.loop);
 }
 
+static void
+turn_root(const char *target)
+{
+	assert_int_equal(unlink(web_site_path("../way")), 0);
+	assert_int_equal(symlink(target, web_site_path("../way")), 0);
+}
+
+/* Another look, then one file of each. */
+static void
+expect_root(const char *file)
+{
+	site.now_s++;
+	web_site_get("/none", "");
+	talk_expect(&site.talk, "HTTP/1.1 404 Not Found\r\n");
+	talk_settle(site.loop);
+	talk_end(&site.talk);
+	talk_connect(&site.talk, site.loop, site.port);
+	web_site_get(file, "");
+	talk_expect(&site.talk, "HTTP/1.1 200 OK\r\n");
+	talk_settle(site.loop);
+	talk_end(&site.talk);
+	talk_connect(&site.talk, site.loop, site.port);
+}
+
+/* A link that leads to what is not to be given out is as one to nowhere. */
+static void
+test_root_turned(void **state)
+{
+	char own[128], way[128];
+	const char *const list[] = {"/nonexistent/folder", own, NULL};
+	const struct web_settings settings = {.root = way, .own = list};
+	static const char *const refused[] = {
+		"root/own", "root", "root/own/..", ".", "/"};
+
+	snprintf(way, sizeof(way), "%s/way", site.path);
+	snprintf(own, sizeof(own), "%s/root/own", site.path);
+	web_site_folder("own");
+	web_site_folder("a");
+	web_site_text("a/1", "x");
+	web_site_folder("own/b");
+	web_site_text("own/b/2", "x");
+	assert_int_equal(symlink("root", way), 0);
+	assert_int_equal(web_configure(site.web, &settings), -EPERM);
+	assert_false(web_is_open(site.web));
+	turn_root("root/a");
+	assert_int_equal(web_configure(site.web, &settings), 0);
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+		turn_root(refused[i]);
+		expect_root("/1");
+		assert_int_equal(web_configure(site.web, &settings), -EPERM);
+		expect_root("/1");
+	}
+	turn_root("root/own/b");
+	expect_root("/2");
+}
+
 /* Another root while somebody looks whether it is another one. */
 static void
 test_root_configured(void **state)
@@ -901,6 +957,7 @@ main(void)
 		TEST(test_open_gone),
 		TEST(test_no_root),
 		TEST(test_root_replaced),
+		TEST(test_root_turned),
 		TEST(test_root_configured),
 		TEST(test_truncated),
 		TEST(test_replaced),
