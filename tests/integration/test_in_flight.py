@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What a client sends may stop whoever closes it, or gives back what is shared
-with him, or whoever reads what he publishes.  Nobody else may notice: a TCP connection that waits for its other end
-when it is closed comes in every way in which descriptors come; others' locks
-are held by a thread of the client's whose memory stalls."""
+with him, or whoever reads what he publishes.  Nobody else may notice: a TCP
+connection that waits for its other end when it is closed comes in every way in
+which descriptors come; others' locks are held by a thread of the client's whose
+memory stalls."""
 
 import contextlib
 import ctypes
