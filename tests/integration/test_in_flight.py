@@ -22,6 +22,8 @@ from conftest import DEADLINE, OTHER_UID, needs_root
 from website import wait_until
 
 PAGE = 4096
+CLOSERS = 64
+AT_ONCE = 20  # what a socket has room for
 RIGHTS = (socket.SOL_SOCKET, socket.SCM_RIGHTS)
 LABEL = ipc.data(1, b"label") + ipc.u(4, 1)
 STATUS = ipc.frame(ipc.STATUS_GET, 1)
@@ -44,8 +46,8 @@ def waiting_socket():
         yield ours.detach()
 
 
-def publish(client, fd):
-    client.send(ipc.SUBMIT_PUBLISH_FILE, 1 << 32, LABEL, fds=[fd])
+def publish(client, fd, slot=0):
+    client.send(ipc.SUBMIT_PUBLISH_FILE, 1 << 32 | slot, LABEL, fds=[fd])
 
 
 def client_of(daemon):
@@ -173,6 +175,33 @@ def test_pipe_that_is_locked(folder, daemon):
         client.close()
         check_others(daemon)
         assert folder.status()["counters"]["descriptors_closing"] > 0
+
+
+@needs_root
+def test_end_while_closing(folder, daemon, daemons):
+    """More than there are threads for that, and none of it ends.  The process
+    cannot go before, but what it has for itself is free for the next one."""
+    ends = os.pipe()
+    # Each a file of its own, and all of one pipe.
+    many = [os.open(f"/proc/self/fd/{ends[0]}", os.O_RDONLY)
+            for _ in range(CLOSERS + 10)] + [ends[0]]
+    with stalled_writer(folder.path, ends[1]):
+        client = client_of(daemon)
+        for at in range(0, len(many), AT_ONCE):
+            daemon.signal(signal.SIGSTOP)
+            for slot, fd in enumerate(many[at:at + AT_ONCE], at):
+                publish(client, fd, slot)
+                os.close(fd)
+            daemon.signal(signal.SIGCONT)
+            check_others(daemon)
+        wait_until(lambda: folder.status()["counters"]["descriptors_closing"] >
+                   CLOSERS, "closing")
+        daemon.signal(signal.SIGTERM)
+        wait_until(lambda: "Stopped" in daemon.log(), "the end")
+        check_others(daemons().start())
+        assert daemon.process.poll() is None
+    assert daemon.wait() == 0
+    os.close(ends[1])
 
 
 @needs_root
