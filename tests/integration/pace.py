@@ -3,7 +3,10 @@
 everybody waits for a processor, for seconds sometimes, and that is nobody's
 fault."""
 
+import threading
 import time
+
+from conftest import DEADLINE
 
 
 def waits(task):
@@ -31,3 +34,22 @@ class Stopwatch:
 
     def read(self):
         return time.monotonic() - self.began - self.waited()
+
+
+class Clock:
+    """Counts what clients have done; the storm's steps wait for that."""
+
+    def __init__(self):
+        self.count = 0
+        self.news = threading.Condition()
+
+    def tick(self):
+        with self.news:
+            self.count += 1
+            self.news.notify_all()
+
+    def wait(self, ticks):
+        with self.news:
+            want = self.count + ticks
+            assert self.news.wait_for(lambda: self.count >= want,
+                                      3 * DEADLINE), "all clients hang"

@@ -26,6 +26,7 @@ import ipc
 from conftest import DEADLINE
 from lab import (BLOCK, Content, Reader, lab_of, make, needs_lab, needs_tap,
                  wait_until)
+from pace import Clock
 from scene import SAN
 
 pytestmark = [needs_lab, needs_tap]
@@ -60,25 +61,6 @@ READ_MS = 500 * DEADLINE
 CONDUCTS = {**bad_peer.BLOCKS, **bad_peer.LISTS, **bad_peer.https(PATIENCE)}
 # These send as fast as they can: one at a time is enough.
 LOUD = [name for name in CONDUCTS if name.startswith(("endless", "long-line"))]
-
-
-class Clock:
-    """Counts what clients have done; the storm's steps wait for that."""
-
-    def __init__(self):
-        self.count = 0
-        self.news = threading.Condition()
-
-    def tick(self):
-        with self.news:
-            self.count += 1
-            self.news.notify_all()
-
-    def wait(self, ticks):
-        with self.news:
-            want = self.count + ticks
-            assert self.news.wait_for(lambda: self.count >= want,
-                                      3 * DEADLINE), "all clients hang"
 
 
 class Several(Content):

@@ -36,7 +36,7 @@ from conftest import DEADLINE
 from described import Described, version_of
 from getting import FAILED, NETWORK, OK, hosts
 from http_client import Closed, Link, multipart
-from pace import Stopwatch
+from pace import Clock, Stopwatch
 from scene import SAN
 from test_web_changes import exchange
 from website import (ASK, ASK_2, EX, KEY, OLD, VERSION_2, encoded, makes_hash,
@@ -414,25 +414,6 @@ def described(asked, answer, version, spans, keys):
 
 
 # Clients.
-
-class Clock:
-    """Counts what clients have done; the storm's steps wait for that."""
-
-    def __init__(self):
-        self.count = 0
-        self.news = threading.Condition()
-
-    def tick(self):
-        with self.news:
-            self.count += 1
-            self.news.notify_all()
-
-    def wait(self, ticks):
-        with self.news:
-            want = self.count + ticks
-            assert self.news.wait_for(lambda: self.count >= want,
-                                      3 * DEADLINE), "all clients hang"
-
 
 class Guest(threading.Thread):
     """Does something again and again, until the end."""
