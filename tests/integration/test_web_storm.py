@@ -25,6 +25,7 @@ import shutil
 import signal
 import socket
 import struct
+import sys
 import threading
 import time
 import traceback
@@ -825,7 +826,7 @@ class Storm:
             self.freeze()
         for guest in self.guests:
             guest.join(3 * DEADLINE)
-            assert not guest.is_alive(), (guest, "hangs")
+            assert not guest.is_alive(), f"{guest} hangs: {where(guest)}"
         assert not self.faults, "\n".join(self.faults)
         return most
 
@@ -843,6 +844,12 @@ class Storm:
 
 
 # What is left.
+
+def where(thread):
+    """What a thread is just doing."""
+    frame = sys._current_frames().get(thread.ident)
+    return "".join(traceback.format_stack(frame))
+
 
 def memory(daemon):
     with open(f"/proc/{daemon.process.pid}/status",
