@@ -17,8 +17,10 @@
  * The same holds for the memory that is shared with a client: it is given back
  * under the lock of a file that he may be writing to.
  *
- * Some of these threads may hang.  What comes when there are many waits until
- * one of them goes on.
+ * Some of these threads may hang.  So each user has an account of what came
+ * from him, and only some of the threads at once: what else he leaves waits for
+ * one of these.  How much that is can be asked, so that nothing more is taken
+ * from somebody who fills the table of descriptors.
  */
 #include "common/close.h"
 
@@ -37,6 +39,7 @@
 #include <unistd.h>
 
 #define CLOSERS_MOST 64
+#define CLOSERS_EACH 8
 #define CLOSER_STACK (256u * 1024)
 
 struct closing {
@@ -46,10 +49,98 @@ struct closing {
 	size_t size;
 };
 
+/* Of a user of whom something is not closed yet.  Ready: something waits, and
+ * he may have another thread. */
+struct account {
+	LIST_ENTRY(account) link;
+	TAILQ_ENTRY(account) ready_link;
+	STAILQ_HEAD(, closing) waiting;
+	uint32_t user;
+	unsigned n;
+	unsigned n_closers;
+	bool ready;
+};
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static STAILQ_HEAD(, closing) waiting = STAILQ_HEAD_INITIALIZER(waiting);
+static LIST_HEAD(, account) accounts = LIST_HEAD_INITIALIZER(accounts);
+static TAILQ_HEAD(, account) ready = TAILQ_HEAD_INITIALIZER(ready);
 static unsigned n_closers;
 static atomic_uint n_closing;
+
+/* Accounts, under the lock. */
+
+static struct account *
+account_find(uint32_t user)
+{
+	struct account *a;
+
+	LIST_FOREACH (a, &accounts, link)
+		if (a->user == user)
+			break;
+	return a;
+}
+
+static struct account *
+account_get(uint32_t user)
+{
+	struct account *a = account_find(user);
+
+	if (a != NULL)
+		return a;
+	a = calloc(1, sizeof(*a));
+	if (a == NULL)
+		return NULL;
+	a->user = user;
+	STAILQ_INIT(&a->waiting);
+	LIST_INSERT_HEAD(&accounts, a, link);
+	return a;
+}
+
+static void
+account_update(struct account *a)
+{
+	bool is = !STAILQ_EMPTY(&a->waiting) && a->n_closers < CLOSERS_EACH;
+
+	if (is && !a->ready)
+		TAILQ_INSERT_TAIL(&ready, a, ready_link);
+	else if (!is && a->ready)
+		TAILQ_REMOVE(&ready, a, ready_link);
+	a->ready = is;
+}
+
+/* The next of whose turn it is; NULL: of nobody. */
+static struct closing *
+account_take(struct account **ret_account)
+{
+	struct account *a = TAILQ_FIRST(&ready);
+	struct closing *c;
+
+	if (a == NULL)
+		return NULL;
+	TAILQ_REMOVE(&ready, a, ready_link);
+	a->ready = false;
+	c = STAILQ_FIRST(&a->waiting);
+	STAILQ_REMOVE_HEAD(&a->waiting, link);
+	a->n_closers++;
+	account_update(a);
+	*ret_account = a;
+	return c;
+}
+
+static void
+account_done(struct account *a)
+{
+	a->n--;
+	a->n_closers--;
+	atomic_fetch_sub(&n_closing, 1);
+	account_update(a);
+	if (a->n > 0)
+		return;
+	LIST_REMOVE(a, link);
+	free(a);
+}
+
+/* Threads */
 
 static void
 close_one(struct closing *c)
@@ -65,32 +156,23 @@ close_one(struct closing *c)
 		close(c->fd);
 	}
 	free(c);
-	atomic_fetch_sub(&n_closing, 1);
-}
-
-/* NULL: there is none, and one closer less. */
-static struct closing *
-next(void)
-{
-	struct closing *c;
-
-	pthread_mutex_lock(&lock);
-	c = STAILQ_FIRST(&waiting);
-	if (c != NULL)
-		STAILQ_REMOVE_HEAD(&waiting, link);
-	else
-		n_closers--;
-	pthread_mutex_unlock(&lock);
-	return c;
 }
 
 static void *
 closer(void *arg)
 {
+	struct account *a;
 	struct closing *c;
 
-	while ((c = next()) != NULL)
+	pthread_mutex_lock(&lock);
+	while ((c = account_take(&a)) != NULL) {
+		pthread_mutex_unlock(&lock);
 		close_one(c);
+		pthread_mutex_lock(&lock);
+		account_done(a);
+	}
+	n_closers--;
+	pthread_mutex_unlock(&lock);
 	return NULL;
 }
 
@@ -123,9 +205,29 @@ start(void *(*run)(void *), void *arg)
 	return r == 0;
 }
 
+/* false: no memory. */
+static bool
+note(uint32_t user, struct closing *c, bool *ret_more)
+{
+	struct account *a;
+
+	pthread_mutex_lock(&lock);
+	a = account_get(user);
+	if (a != NULL) {
+		a->n++;
+		atomic_fetch_add(&n_closing, 1);
+		STAILQ_INSERT_TAIL(&a->waiting, c, link);
+		account_update(a);
+		*ret_more = a->ready && n_closers < CLOSERS_MOST;
+		n_closers += *ret_more;
+	}
+	pthread_mutex_unlock(&lock);
+	return a != NULL;
+}
+
 /* false: no memory.  Without a thread it is closed with the next one. */
 static bool
-close_soon(const struct closing *what)
+close_soon(uint32_t user, const struct closing *what)
 {
 	struct closing *c = malloc(sizeof(*c));
 	bool more;
@@ -133,12 +235,10 @@ close_soon(const struct closing *what)
 	if (c == NULL)
 		return false;
 	*c = *what;
-	atomic_fetch_add(&n_closing, 1);
-	pthread_mutex_lock(&lock);
-	STAILQ_INSERT_TAIL(&waiting, c, link);
-	more = n_closers < CLOSERS_MOST;
-	n_closers += more;
-	pthread_mutex_unlock(&lock);
+	if (!note(user, c, &more)) {
+		free(c);
+		return false;
+	}
 	if (!more || start(closer, NULL))
 		return true;
 	pthread_mutex_lock(&lock);
@@ -149,9 +249,9 @@ close_soon(const struct closing *what)
 
 /* What can neither be noted nor be closed stays open: the lesser evil. */
 void
-fd_close_foreign(int fd)
+fd_close_foreign(int fd, uint32_t user)
 {
-	if (fd < 0 || close_soon(&(struct closing){.fd = fd}))
+	if (fd < 0 || close_soon(user, &(struct closing){.fd = fd}))
 		return;
 	atomic_fetch_add(&n_closing, 1);
 	if (!start(close_alone, (void *)(intptr_t)fd))
@@ -164,13 +264,38 @@ fd_closing(void)
 	return atomic_load(&n_closing);
 }
 
+unsigned
+fd_closing_of(uint32_t user)
+{
+	const struct account *a;
+	unsigned n;
+
+	pthread_mutex_lock(&lock);
+	a = account_find(user);
+	n = a != NULL ? a->n : 0;
+	pthread_mutex_unlock(&lock);
+	return n;
+}
+
 void
-map_close_shared(void *map, size_t size)
+map_close_shared(void *map, size_t size, uint32_t user)
 {
 	const struct closing c = {.fd = -1, .map = map, .size = size};
 
-	if (!close_soon(&c))
+	if (!close_soon(user, &c))
 		munmap(map, size);
+}
+
+/* Local connections */
+
+uint32_t
+fd_local_user(int fd)
+{
+	struct ucred peer = {.uid = (uid_t)-1};
+	socklen_t len = sizeof(peer);
+
+	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+	return peer.uid;
 }
 
 /* After the shutdown nothing more comes. */
@@ -185,11 +310,11 @@ fd_close_local(int fd)
 	if (ioctl(fd, FIONREAD, &left) == 0 && left == 0)
 		close(fd);
 	else
-		fd_close_foreign(fd);
+		fd_close_foreign(fd, fd_local_user(fd));
 }
 
 static void
-close_rights(struct msghdr *mh)
+close_rights(struct msghdr *mh, uint32_t user)
 {
 	struct cmsghdr *cmsg;
 
@@ -205,7 +330,7 @@ close_rights(struct msghdr *mh)
 
 			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd),
 				sizeof(fd));
-			fd_close_foreign(fd);
+			fd_close_foreign(fd, user);
 		}
 	}
 }
@@ -223,7 +348,7 @@ fd_recv_local(int fd, void *dst, size_t size)
 	ssize_t n = recvmsg(fd, &mh, MSG_CMSG_CLOEXEC);
 
 	if (n >= 0)
-		close_rights(&mh);
+		close_rights(&mh, fd_local_user(fd));
 	return n;
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "codec/pccrr.h"
 #include "common/clock.h"
@@ -67,7 +68,12 @@ settings_for_service(struct conf *c, struct service_settings *ret)
 void
 settings_for_clients(const struct conf *c, struct client_limits *ret)
 {
+	struct rlimit files;
+
 	*ret = (struct client_limits)CLIENT_LIMITS_DEFAULT;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+		ret->closing_most = (uint32_t)MIN_OF(
+			(rlim_t)ret->closing_most, files.rlim_cur / 4);
 	ret->write_size = (uint32_t)(c->data_area / 2 / PAGE * PAGE);
 	ret->read_size = ret->write_size;
 }

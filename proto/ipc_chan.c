@@ -168,11 +168,13 @@ ipc_chan_new(struct ipc_chan **ret_chan, int fd, enum ipc_from self)
 }
 
 static void
-close_fds(int *fds, unsigned n, bool foreign)
+close_fds(const struct ipc_chan *c, int *fds, unsigned n, bool foreign)
 {
+	uint32_t user = foreign ? fd_local_user(c->fd) : 0;
+
 	for (unsigned i = 0; i < n; i++)
 		if (foreign)
-			fd_close_foreign(fds[i]);
+			fd_close_foreign(fds[i], user);
 		else if (fds[i] >= 0)
 			close(fds[i]);
 }
@@ -181,7 +183,7 @@ close_fds(int *fds, unsigned n, bool foreign)
 static void
 close_received(const struct ipc_chan *c, int *fds, unsigned n)
 {
-	close_fds(fds, n, c->self == IPC_FROM_DAEMON);
+	close_fds(c, fds, n, c->self == IPC_FROM_DAEMON);
 }
 
 /* What a client sends may be anything of the application's. */
@@ -190,7 +192,7 @@ group_free(const struct ipc_chan *c, struct fd_group *g)
 {
 	if (g == NULL)
 		return NULL;
-	close_fds(g->fds, g->n, c->self == IPC_FROM_CLIENT);
+	close_fds(c, g->fds, g->n, c->self == IPC_FROM_CLIENT);
 	free(g);
 	return NULL;
 }

@@ -58,7 +58,7 @@ take_bytes(struct client *c, uint8_t *dst, size_t len)
 		good = read_exactly(fd, dst, len);
 		wipe(fd, len);
 	}
-	fd_close_foreign(fd);
+	fd_close_foreign(fd, c->identity.uid);
 	return good;
 }
 

@@ -32,6 +32,7 @@
 struct area_map {
 	uint8_t *map;
 	size_t size;
+	uint32_t user;
 };
 
 static void
@@ -39,18 +40,19 @@ area_map_done(void *ctx)
 {
 	struct area_map *am = ctx;
 
-	map_close_shared(am->map, am->size);
+	map_close_shared(am->map, am->size, am->user);
 	free(am);
 }
 
 static struct area_map *
-area_map_new(int fd, size_t size)
+area_map_new(int fd, size_t size, uint32_t user)
 {
 	struct area_map *am = malloc(sizeof(*am));
 
 	if (am == NULL)
 		return NULL;
 	am->size = size;
+	am->user = user;
 	am->map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (am->map == MAP_FAILED) {
 		free(am);
@@ -62,8 +64,9 @@ area_map_new(int fd, size_t size)
 
 /* A descriptor for the client and the mapped area; -errno. */
 static int
-make_area(const struct client_limits *l, struct area **ret_area)
+make_area(const struct client *c, struct area **ret_area)
 {
+	const struct client_limits *l = &c->set->limits;
 	size_t size = (size_t)l->write_size + l->read_size;
 	AUTO_FD int fd = fd_memfd_sealed("peerdist-area", size);
 	struct area_map *am;
@@ -71,7 +74,7 @@ make_area(const struct client_limits *l, struct area **ret_area)
 
 	if (fd < 0)
 		return err_pass(fd);
-	am = area_map_new(fd, size);
+	am = area_map_new(fd, size, c->identity.uid);
 	if (am == NULL)
 		return err_new(-ENOMEM);
 	area = area_new(
@@ -158,7 +161,7 @@ client_has_session(struct client *c)
 static int
 start_session(struct client *c)
 {
-	int fd = make_area(&c->set->limits, &c->area);
+	int fd = make_area(c, &c->area);
 
 	if (fd < 0) {
 		c->refusal = status_map_errno(fd);

@@ -39,6 +39,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/close.h"
 #include "common/err.h"
 #include "common/macros.h"
 #include "daemon/api/dispatch.h"
@@ -225,11 +226,21 @@ on_timer(evutil_socket_t fd, short what, void *ctx)
 
 /* Receiving. */
 
+bool
+client_leaves_open(const struct client_set *set, uint32_t uid)
+{
+	return fd_closing_of(uid) >= set->limits.closing_most;
+}
+
 static void
 handle_frame(struct client *c, const struct ipc_msg *m)
 {
 	c->set->counters.frames++;
-	if (c->state == CLIENT_READY) {
+	if (m->header.n_fds > 0 &&
+		client_leaves_open(c->set, c->identity.uid)) {
+		c->set->counters.over_quota++;
+		client_drop(c);
+	} else if (c->state == CLIENT_READY) {
 		dispatch_frame(c, m);
 	} else if (c->state == CLIENT_GREETING && m->header.type == IPC_HELLO) {
 		client_greet(c, m);

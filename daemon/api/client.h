@@ -61,13 +61,14 @@ struct client_limits {
 	uint32_t handshake_ms; /* from accept to HELLO */
 	uint32_t stall_ms;     /* a client that takes nothing is dropped */
 	uint32_t frames_per_pass;
+	uint32_t closing_most; /* of one user: see common/close.h */
 };
 #define CLIENT_LIMITS_DEFAULT \
 	{ \
 		.max_clients = 16384, .write_size = 4u << 20, \
 		.read_size = 4u << 20, .queue_limit = 1u << 20, \
 		.handshake_ms = 10000, .stall_ms = 30000, \
-		.frames_per_pass = 256 \
+		.frames_per_pass = 256, .closing_most = 4096 \
 	}
 
 struct client;
@@ -76,7 +77,7 @@ TAILQ_HEAD(client_list, client);
 
 struct client_counters {
 	uint64_t accepted;
-	uint64_t over_quota; /* refused before the first frame */
+	uint64_t over_quota; /* of connections or descriptors */
 	uint64_t broken;     /* disconnected for breaking the protocol */
 	uint64_t timed_out;  /* no HELLO, or takes nothing */
 	uint64_t frames;
@@ -136,6 +137,8 @@ void client_set_init(struct client_set *, struct event_base *, struct service *,
 /* Frees all clients. */
 void client_set_done(struct client_set *);
 
+/* Much that came from this user does not close: he could fill the table. */
+bool client_leaves_open(const struct client_set *, uint32_t uid);
 /* A new connection; identity and user (with its QUOTA_CONNECTIONS taken) are
  * taken over on success, fd in every case.  -ENOMEM. */
 int client_new(

@@ -102,7 +102,8 @@ admit(struct client_set *set, uint32_t uid)
 {
 	struct quota_user *user;
 
-	if (set->n_clients >= set->limits.max_clients) {
+	if (set->n_clients >= set->limits.max_clients ||
+		client_leaves_open(set, uid)) {
 		set->counters.over_quota++;
 		return NULL;
 	}

@@ -126,7 +126,7 @@ close_done(struct core_job *job, bool ran)
 	struct hashed_closer *c = container_of(job, struct hashed_closer, job);
 
 	while (c->n_batch > 0)
-		fd_close_foreign(c->batch[--c->n_batch]);
+		fd_close_foreign(c->batch[--c->n_batch], geteuid());
 	c->running = false;
 	close_start(c, job->service);
 }

@@ -51,7 +51,7 @@ file_destroy(struct file *f)
 	quota_give(f->session->user, QUOTA_BUFFER_BYTES, f->buffer_bytes);
 	for (unsigned i = 0; i < FILE_JOBS; i++)
 		free(f->jobs[i].buffer);
-	fd_close_foreign(f->fd);
+	fd_close_foreign(f->fd, f->session->identity.uid);
 	pccrc_pub_free(f->hasher);
 	pccrc_desc_free(f->desc);
 	publication_unref(f->h.pub);
@@ -454,7 +454,7 @@ file_publish(struct session *s, uint64_t id, const struct session_label *label,
 	if (params.make != 0)
 		f = calloc(1, sizeof(*f));
 	if (f == NULL) {
-		fd_close_foreign(fd);
+		fd_close_foreign(fd, s->identity.uid);
 		return params.make != 0 ? CORE_E_NO_MEMORY
 					: CORE_E_BAD_PARAMETER;
 	}

@@ -462,7 +462,7 @@ session_publish_file(struct session *s, uint64_t op,
 	enum core_result r = check_session(s, ROLE_PUBLISHER);
 
 	if (r != CORE_OK) {
-		fd_close_foreign(fd);
+		fd_close_foreign(fd, s->identity.uid);
 		return r;
 	}
 	return file_publish(s, op, label, fd, range, version);
@@ -477,7 +477,7 @@ session_publish_standing(struct session *s, uint64_t op,
 	if (r == CORE_OK && s->service->hashes == NULL)
 		r = CORE_E_UNAVAILABLE;
 	if (r != CORE_OK) {
-		fd_close_foreign(fd);
+		fd_close_foreign(fd, s->identity.uid);
 		return r;
 	}
 	return standing_publish(s, op, path, fd, versions);

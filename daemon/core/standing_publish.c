@@ -241,7 +241,7 @@ standing_publish(struct session *s, uint64_t op,
 	else
 		st = calloc(1, sizeof(*st) + path->len + 1);
 	if (st == NULL) {
-		fd_close_foreign(fd);
+		fd_close_foreign(fd, s->identity.uid);
 		return r;
 	}
 	memcpy(st->path, path->bytes, path->len);

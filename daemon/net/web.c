@@ -174,7 +174,7 @@ closed(struct env_job *job, bool ran)
 	struct service *service = r->web->service;
 
 	if (!ran)
-		fd_close_foreign(TAKE_FD(r->fd));
+		fd_close_foreign(TAKE_FD(r->fd), geteuid());
 	request_keep(r);
 	service_release(service);
 }

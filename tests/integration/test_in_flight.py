@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import mmap
 import os
+import select
 import signal
 import socket
 import struct
@@ -177,10 +178,10 @@ def test_pipe_that_is_locked(folder, daemon):
         assert folder.status()["counters"]["descriptors_closing"] > 0
 
 
-@needs_root
-def test_end_while_closing(folder, daemon, daemons):
-    """More than there are threads for that, and none of it ends.  The process
-    cannot go before, but what it has for itself is free for the next one."""
+@contextlib.contextmanager
+def many_hanging(folder, daemon):
+    """More than there are threads for that, from one user, and none of it
+    ends."""
     ends = os.pipe()
     # Each a file of its own, and all of one pipe.
     many = [os.open(f"/proc/self/fd/{ends[0]}", os.O_RDONLY)
@@ -196,12 +197,34 @@ def test_end_while_closing(folder, daemon, daemons):
             check_others(daemon)
         wait_until(lambda: folder.status()["counters"]["descriptors_closing"] >
                    CLOSERS, "closing")
+        yield
+    os.close(ends[1])
+
+
+@needs_root
+def test_others_are_closed(folder, daemon):
+    with many_hanging(folder, daemon):
+        client = ipc.Client(daemon.folder.socket, DEADLINE)
+        ours, theirs = os.pipe()
+        publish(client, ours)
+        os.close(ours)
+        poll = select.poll()
+        poll.register(theirs, 0)
+        assert poll.poll(DEADLINE * 1000) == [(theirs, select.POLLERR)]
+        os.close(theirs)
+        client.close()
+
+
+@needs_root
+def test_end_while_closing(folder, daemon, daemons):
+    """The process cannot go before, but what it has for itself is free for the
+    next one."""
+    with many_hanging(folder, daemon):
         daemon.signal(signal.SIGTERM)
         wait_until(lambda: "Stopped" in daemon.log(), "the end")
         check_others(daemons().start())
         assert daemon.process.poll() is None
     assert daemon.wait() == 0
-    os.close(ends[1])
 
 
 @needs_root

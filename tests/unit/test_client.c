@@ -6,9 +6,11 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/close.h"
 #include "common/macros.h"
 #include "tests/unit/api_harness.h"
 #include "tests/unit/failalloc.h"
+#include "tests/unit/lingering.h"
 
 /* The limits of clients that come from now on. */
 static struct client_limits *
@@ -101,6 +103,39 @@ above_the_limit_a_client_is_not_read(void **state)
 		assert_int_equal(get_code(&e, IPC_REPLY, i), 0);
 	}
 	assert_int_equal(h.set.n_clients, 1);
+	end_close(&e);
+}
+
+static void
+put_file(struct end *e, int fd)
+{
+	Pd__SubmitPublishFile b = PD__SUBMIT_PUBLISH_FILE__INIT;
+
+	b.identifier = (ProtobufCBinaryData){1, (uint8_t *)"x"};
+	assert_int_equal(ipc_chan_queue(e->chan, IPC_SUBMIT_PUBLISH_FILE,
+				 UINT64_C(1) << 32, &b.base, &fd, 1),
+		0);
+	assert_int_equal(ipc_chan_flush(e->chan), 0);
+}
+
+/* Of whom much does not close, nothing more is taken that would have to be. */
+static void
+who_leaves_much_open_is_dropped(void **state)
+{
+	uint64_t over = h.set.counters.over_quota;
+	int other, held;
+	struct end e;
+
+	limits()->closing_most = 1;
+	e = session_as(ALICE);
+	fd_close_foreign(socket_with_one(&held, &other), ALICE);
+	put(&e, IPC_STATUS_GET, 1, NULL);
+	assert_int_equal(get_code(&e, IPC_REPLY, 1), 0);
+	put_file(&e, held);
+	get_closed(&e);
+	assert_int_equal(h.set.counters.over_quota, over + 1);
+	close(other);
+	close(held);
 	end_close(&e);
 }
 
@@ -328,6 +363,7 @@ main(void)
 		T(each_has_his_share_of_a_pass),
 		T(a_pass_has_few_administrative_requests),
 		T(above_the_limit_a_client_is_not_read),
+		T(who_leaves_much_open_is_dropped),
 		T(who_takes_nothing_is_dropped),
 		T(who_says_nothing_is_dropped),
 		T(an_end_behind_bytes_is_seen),

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <fcntl.h>
-#include <netinet/in.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,59 +12,12 @@
 
 #include "common/clock.h"
 #include "common/close.h"
+#include "common/macros.h"
+#include "tests/unit/closing.h"
+#include "tests/unit/lingering.h"
 
-/* A TCP connection with bytes that nobody takes, told to wait for that when it
- * is closed. */
-static int
-lingering_socket(int *ret_other)
-{
-	struct sockaddr_in at = {
-		.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-	struct linger linger = {1, 60};
-	socklen_t len = sizeof(at);
-	int listening = socket(AF_INET, SOCK_STREAM, 0);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	static char bytes[65536];
-
-	assert_int_equal(bind(listening, (struct sockaddr *)&at, len), 0);
-	assert_int_equal(listen(listening, 1), 0);
-	assert_int_equal(
-		getsockname(listening, (struct sockaddr *)&at, &len), 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&at, len), 0);
-	*ret_other = accept(listening, NULL, NULL);
-	assert_true(*ret_other >= 0);
-	close(listening);
-	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-		;
-	assert_int_equal(
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)),
-		0);
-	return fd;
-}
-
-/* The same, in the queue of a local socket where it stays. */
-static int
-socket_with_one(int *ret_end, int *ret_other)
-{
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
-	struct iovec iov = {control, 1};
-	struct msghdr mh = {.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control)};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&mh);
-	int ends[2], fd = lingering_socket(ret_other);
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-	*cmsg = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
-		.cmsg_type = SCM_RIGHTS,
-		.cmsg_len = CMSG_LEN(sizeof(fd))};
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	assert_int_equal(sendmsg(ends[0], &mh, 0), 1);
-	close(fd);
-	*ret_end = ends[0];
-	return ends[1];
-}
+#define ALICE 1000
+#define BOB   1001
 
 static void
 assert_at_once(uint64_t before)
@@ -79,8 +31,8 @@ test_close_foreign(void **state)
 	int other, fd = lingering_socket(&other);
 	uint64_t before = clock_now_us();
 
-	fd_close_foreign(fd);
-	fd_close_foreign(-1);
+	fd_close_foreign(fd, ALICE);
+	fd_close_foreign(-1, ALICE);
 	assert_at_once(before);
 	close(other);
 }
@@ -91,7 +43,7 @@ test_close_of_what_holds_others(void **state)
 	int other, end, fd = socket_with_one(&end, &other);
 	uint64_t before = clock_now_us();
 
-	fd_close_foreign(fd);
+	fd_close_foreign(fd, ALICE);
 	close(end);
 	assert_at_once(before);
 	close(other);
@@ -135,6 +87,40 @@ test_receive_without_descriptors(void **state)
 	fd_close_local(fd);
 }
 
+/* More than there are threads for. */
+static void
+test_each_user_hangs_alone(void **state)
+{
+	int others[80], ends[80], last[2];
+	struct pollfd closed;
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		fd_close_foreign(socket_with_one(&ends[i], &others[i]), ALICE);
+	assert_int_equal(pipe(last), 0);
+	fd_close_foreign(last[0], BOB);
+	closed = (struct pollfd){.fd = last[1]};
+	assert_int_equal(poll(&closed, 1, CLOSING_LATE_US / US_PER_MS), 1);
+	close(last[1]);
+	assert_int_equal(fd_closing_of(ALICE), ARRAY_LEN(others));
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		close(others[i]);
+		close(ends[i]);
+	}
+	count_fds();
+	assert_int_equal(fd_closing_of(ALICE), 0);
+}
+
+static void
+test_user_of_a_local_connection(void **state)
+{
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	assert_int_equal(fd_local_user(ends[0]), geteuid());
+	close(ends[0]);
+	close(ends[1]);
+}
+
 int
 main(void)
 {
@@ -143,6 +129,8 @@ main(void)
 		cmocka_unit_test(test_close_of_what_holds_others),
 		cmocka_unit_test(test_close_local),
 		cmocka_unit_test(test_receive_without_descriptors),
+		cmocka_unit_test(test_each_user_hangs_alone),
+		cmocka_unit_test(test_user_of_a_local_connection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,12 +10,17 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/close.h"
 #include "common/macros.h"
 #include "proto/ipc_call.h"
 #include "tests/unit/api_harness.h"
+#include "tests/unit/closing.h"
+#include "tests/unit/lingering.h"
 
 static char folder[64], path[108];
 static struct listener *listener;
+
+#define CLOSING_MOST 10
 
 static int
 listen_at_path(void)
@@ -41,6 +46,7 @@ setup(void **state)
 	if (harness_setup(state) != 0)
 		return -1;
 	h.limits.max_clients = 20;
+	h.limits.closing_most = CLOSING_MOST;
 	fd = listen_at_path();
 	return listener_new(&listener, h.base, h.service, fd, &h.limits, NULL);
 }
@@ -134,6 +140,28 @@ there_is_a_limit_for_all_together(void **state)
 		close(fds[i]);
 }
 
+static void
+who_leaves_much_open_is_refused(void **state)
+{
+	int others[CLOSING_MOST], ends[CLOSING_MOST], fd;
+
+	for (int i = 0; i < CLOSING_MOST; i++)
+		fd_close_foreign(
+			socket_with_one(&ends[i], &others[i]), getuid());
+	fd = connect_to();
+	TURN_UNTIL(is_closed(fd));
+	close(fd);
+	assert_int_equal(listener_clients(listener)->counters.over_quota, 1);
+	for (int i = 0; i < CLOSING_MOST; i++) {
+		close(others[i]);
+		close(ends[i]);
+	}
+	count_fds();
+	fd = connect_to();
+	TURN_UNTIL(listener_clients(listener)->n_clients == 1);
+	close(fd);
+}
+
 static int
 highest_fd(void)
 {
@@ -188,6 +216,7 @@ main(void)
 		T(the_kernel_says_who_comes),
 		T(connections_over_the_quota_are_closed),
 		T(there_is_a_limit_for_all_together),
+		T(who_leaves_much_open_is_refused),
 		T(running_out_of_descriptors),
 		T(leaving_disconnects_everybody),
 	};

@@ -72,10 +72,10 @@ __wrap_fd_may_stall(int fd)
 }
 
 /* There are threads for some, and any number may go at once. */
-void __wrap_fd_close_foreign(int fd);
+void __wrap_fd_close_foreign(int fd, uint32_t user);
 
 void
-__wrap_fd_close_foreign(int fd)
+__wrap_fd_close_foreign(int fd, uint32_t user)
 {
 	fail_msg("is left open if many go at once");
 }
