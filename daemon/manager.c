@@ -626,8 +626,9 @@ manager_run(const struct conf_sources *sources)
 	r = build(&m);
 	if (r == 0)
 		r = serve(&m);
+	tear_down(&m);
+	/* The next one can have all that was ours. */
 	if (r == 0)
 		log_event(LOG_NOTICE, "Stopped");
-	tear_down(&m);
 	return r == 0 ? 0 : 1;
 }
