@@ -182,9 +182,9 @@ class Tree:
         return self.lines.setdefault(name, Line(NOTHING))
 
     @contextlib.contextmanager
-    def changing(self, *names, version):
+    def changing(self, *names, version, between=()):
         """One name becomes that version, others go.  A look in the middle may
-        find old bytes with new times, and the reverse."""
+        find old bytes with new times, and the reverse, or what is between."""
         with self.lock:
             lines = [self.line(name) for name in names]
             olds = [line.now for line in lines]
@@ -197,7 +197,7 @@ class Tree:
                 line.spans[-1][2] = now
                 line.done()
                 since, until = line.spans[-1][0], line.spans[-2][1]
-                for each in {old.version, now.version} - {None}:
+                for each in {old.version, now.version, *between} - {None}:
                     line.spans.insert(-1, [since, until, State(each, None)])
 
     def put(self, name, size):
@@ -249,7 +249,11 @@ class Tree:
         name, old = self.there()
         size = min(old.size + self.rng.randint(1, 5000),
                    len(old.stream.octets))
-        with self.changing(name, version=Version(old.stream, size)):
+        # The kernel may tell the size after each page.
+        between = [Version(old.stream, n) for n in
+                   range(old.size // PAGE * PAGE + PAGE, size, PAGE)]
+        with self.changing(name, version=Version(old.stream, size),
+                           between=between):
             with open(self.path / name, "ab", buffering=0) as out:
                 out.write(old.stream.octets[old.size:size])
 
