@@ -180,14 +180,19 @@ cursor_close(struct index *ix, MDB_cursor *cursor)
 }
 
 /* Whether bytes that LMDB tells can be read.  end NO_END: of a write
- * transaction, whose changed pages are elsewhere. */
+ * transaction, whose changed pages are in LMDB's own memory.  How far they go
+ * only LMDB knows, and by now what a damaged page says. */
 static bool
 blob_inside(const struct index *ix, size_t end, const MDB_val *v)
 {
 	uintptr_t at = (uintptr_t)v->mv_data, map = (uintptr_t)ix->map;
 
-	if (at < map || at - map >= ix->map_len)
-		return end == NO_END;
+	if (at < map || at - map >= ix->map_len) {
+		if (end != NO_END)
+			return false;
+		index_guard_probe(ix->guard, v->mv_data, v->mv_size);
+		return true;
+	}
 	end = MIN_OF(end, ix->map_len);
 	return at - map <= end && v->mv_size <= end - (at - map);
 }

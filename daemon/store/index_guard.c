@@ -37,6 +37,8 @@
 
 #define GUARDS 8
 
+#define PROBE_STEP 16 /* a sanitizer leaves no less between two blocks */
+
 struct index_guard {
 	atomic_bool used;
 	atomic_uintptr_t base; /* 0: not known */
@@ -110,6 +112,19 @@ index_guard_mark(const struct index_guard *g)
 		unlinkat(f->folder, f->data, 0);
 }
 
+void
+index_guard_probe(struct index_guard *g, const void *data, size_t len)
+{
+	const volatile uint8_t *bytes = data;
+
+	index_guard_enter(g);
+	for (size_t i = 0; i < len; i += PROBE_STEP)
+		(void)bytes[i];
+	if (len > 0)
+		(void)bytes[len - 1];
+	index_guard_leave();
+}
+
 static struct index_guard *
 guard_of(uintptr_t address)
 {
@@ -142,6 +157,29 @@ guard_blamed(int sig, const siginfo_t *si)
 	return g;
 }
 
+/* A sanitizer sees what leads out of a page before any signal comes. */
+#ifdef __SANITIZE_ADDRESS__
+void __sanitizer_set_death_callback(void (*)(void));
+
+static void
+guard_died(void)
+{
+	if (index_guard_inside != NULL)
+		index_guard_mark(index_guard_inside);
+}
+
+static void
+watch_sanitizer(void)
+{
+	__sanitizer_set_death_callback(guard_died);
+}
+#else
+static void
+watch_sanitizer(void)
+{
+}
+#endif
+
 static void
 guard_caught(int sig, siginfo_t *si, void *context)
 {
@@ -170,6 +208,7 @@ index_guard_install(void)
 
 	if (atomic_exchange(&installed, true))
 		return;
+	watch_sanitizer();
 	sigemptyset(&sa.sa_mask);
 	for (size_t i = 0; i < ARRAY_LEN(caught); i++)
 		sigaction(caught[i], &sa, &before[i]);

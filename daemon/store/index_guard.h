@@ -22,6 +22,9 @@ void index_guard_set_map(struct index_guard *, const void *base, size_t len);
 /* Leaves the mark.  Can be called in a handler of signals. */
 void index_guard_mark(const struct index_guard *);
 
+/* Reads bytes, so that it is blamed on the index if they are not there. */
+void index_guard_probe(struct index_guard *, const void *data, size_t len);
+
 /* Signals may come at any instruction: the compiler must not move LMDB's work
  * out of the pair. */
 static inline void
