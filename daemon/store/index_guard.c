@@ -5,12 +5,14 @@
  *   SIGBUS   a page of the map cannot be read: the disk failed, or the file
  *            became shorter.  The address tells, whoever touched it: values
  *            are read in place, long after LMDB was left.
- *   SIGSEGV  LMDB followed a pointer that a damaged page gave it.
+ *   SIGSEGV  LMDB followed a pointer that a damaged page gave it, or a value on
+ *            a changed page, outside of the map, is longer than that page.
  *   SIGABRT  an assertion in LMDB, or the allocator found what LMDB did.
  *
- * The latter two are blamed on the index only while the thread is in LMDB.  A
- * SIGBUS outside the map is not: LMDB's lock file is mapped as well, and can
- * raise it when the disk is full.
+ * The latter two are blamed on the index only while the thread is in LMDB, or
+ * probes such a value before anybody else reads it.  A SIGBUS outside the map
+ * is not: LMDB's lock file is mapped as well, and can raise it when the disk is
+ * full.
  *
  * A blamed guard leaves the mark and a line, and ends the process: neither the
  * thread nor LMDB's locks can be brought back.  Without room for the mark the

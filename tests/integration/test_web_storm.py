@@ -626,6 +626,12 @@ class Downloader(Guest):
 
 # The storm.
 
+def where(thread):
+    """What a thread is just doing."""
+    frame = sys._current_frames().get(thread.ident)
+    return "".join(traceback.format_stack(frame))
+
+
 class Storm:
     def __init__(self, site, branch, seconds, seed):
         self.site, self.branch = site, branch
@@ -848,12 +854,6 @@ class Storm:
 
 
 # What is left.
-
-def where(thread):
-    """What a thread is just doing."""
-    frame = sys._current_frames().get(thread.ident)
-    return "".join(traceback.format_stack(frame))
-
 
 def memory(daemon):
     with open(f"/proc/{daemon.process.pid}/status",

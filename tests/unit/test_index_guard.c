@@ -191,6 +191,27 @@ child_inside_abort(void)
 	abort();
 }
 
+/* A value that a damaged size makes longer than the memory it is in. */
+static int
+child_value_without_end(void)
+{
+	uint8_t *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct index_guard *g;
+
+	if (pages == MAP_FAILED || munmap(pages + 4096, 4096) != 0 ||
+		index_guard_new(&g, folder, "index") != 0)
+		return END_TEST;
+	index_guard_probe(g, pages + 4000, 97);
+	return END_TEST;
+}
+
+static void
+test_a_value_that_leads_out_of_a_page(void **state)
+{
+	assert_marked(child_value_without_end);
+}
+
 static void
 test_a_crash_in_lmdb(void **state)
 {
@@ -632,6 +653,7 @@ main(void)
 		TEST(test_a_value_that_cannot_be_read),
 		TEST(test_a_page_that_a_change_cannot_read),
 		TEST(test_a_crash_in_lmdb),
+		TEST(test_a_value_that_leads_out_of_a_page),
 		TEST(test_no_room_for_the_mark),
 		TEST(test_crashes_elsewhere_are_not_the_index),
 		TEST(test_the_handler_of_before_is_called),
